@@ -28,7 +28,7 @@ setup(
     packages=find_packages(include=["swsss", "swsss.*"]),
     python_requires=f">={settings['min_python']}",
     install_requires=requirements("requirements"),
-    extras_require={key: requirements(f"{key}_requirements") for key in ["weights", "dev"]},
+    extras_require={key: requirements(f"{key}_requirements") for key in ["weights", "crf", "dev"]},
     entry_points={"nbdev": [f"{settings['lib_name']}={settings['lib_path']}._modidx:d"]},
     zip_safe=False,
 )
