@@ -187,17 +187,16 @@ def crop_pair(
     fill,  # (3,) levels of the padding: the mean colour
 ):
     "A random part of `size`, padded where the photo is smaller."
-    take, put = [], []
+    take, pad = [], []
     for have, want in zip(labels.shape, size, strict=True):
-        start = rng.integers(abs(have - want) + 1)
+        start = int(rng.integers(abs(have - want) + 1))
         take.append(slice(start, start + want) if have > want else slice(None))
-        put.append(slice(start, start + have) if have < want else slice(None))
-    if tuple(labels.shape) == tuple(size):
-        return image, labels
-    out_image, out_labels = np.empty((*size, 3), np.uint8), np.full(size, PADDING, np.int16)
-    out_image[:] = np.asarray(fill, np.uint8)
-    out_image[tuple(put)], out_labels[tuple(put)] = image[tuple(take)], labels[tuple(take)]
-    return out_image, out_labels
+        pad += [start, want - have - start] if have < want else [0, 0]
+    image, labels = image[tuple(take)], labels[tuple(take)]
+    if any(pad):
+        image = cv2.copyMakeBorder(image, *pad, cv2.BORDER_CONSTANT, value=tuple(map(float, fill)))
+        labels = cv2.copyMakeBorder(labels, *pad, cv2.BORDER_CONSTANT, value=PADDING)
+    return image, labels
 
 # %% ../nbs/02_augment.ipynb #346e7095
 class Batch(NamedTuple):
