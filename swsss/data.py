@@ -177,10 +177,10 @@ def _decode_bytes(data: bytes) -> np.ndarray:
         _check_mode(image)
         plain = image.format == "JPEG" and image.mode == "RGB" and _orientation(image) == 1
         if plain and data.endswith(_ENDS["JPEG"]):
-            flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+            flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
             if pixels is not None:
-                return pixels
+                return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
         return _decode(image)
 
 
@@ -768,6 +768,7 @@ def look(path: Path, what: str, deep: bool = False) -> Look:
 
 # %% ../nbs/00_data.ipynb #144db163
 _CACHE_VERSION = 1  # raise it when a look finds something else than before
+_CACHE_FILES = 500_000  # beyond, what is remembered of label folders long gone is dropped
 
 
 def _cache_file(root: Path) -> Path:
@@ -795,7 +796,7 @@ def look_at_files(
     root: Path,  # names the cache
     files: Iterable[tuple[Path, str]],  # (path, 'image' | 'mask' | 'annotation')
     deep: bool = False,  # decode every image
-    progress: bool = True,  # a bar, when it takes more than a second
+    progress: bool = True,  # a bar, when there are many
 ) -> dict[Path, Look]:  # by path
     "Look at many files, at those that are new or changed only."
     files, cache = dict(files), _load_cache(root)
@@ -815,10 +816,11 @@ def look_at_files(
 
     with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 2)) as pool:
         looks = pool.map(look_again, files.items())
-        looks = list(tqdm(looks, "checking files", len(files), delay=1, disable=not progress, leave=False))
+        bar = progress and len(files) >= 1000  # fewer take no time
+        looks = list(tqdm(looks, "checking files", len(files), disable=not bar, delay=1, leave=False))
     fresh = {str(path): kept for path, kept, _ in looks if kept}
     if fresh:
-        _save_cache(root, {**cache, **fresh})
+        _save_cache(root, {**cache, **fresh} if len(cache) < _CACHE_FILES else fresh)
     return {path: seen for path, _, seen in looks}
 
 
@@ -915,6 +917,11 @@ def _untagged(folder: VOCFolder, name: str, path: Path, looks: dict) -> bool:
     return tags is not None and not shown <= set(tags)
 
 
+def _learned_in(folder: VOCFolder, name: str) -> str:
+    "The lists to learn from that hold a name."
+    return " and ".join(f"{which}.txt" for which in ("train", "trainaug") if name in folder._lists[which])
+
+
 @patch
 def check(
     self: VOCFolder,
@@ -931,7 +938,7 @@ def check(
     report, notes = copy.deepcopy(self._report), Counter()
     learned = {*self.listed("train"), *self.listed("trainaug")}
     for name in filter(learned.__contains__, self.listed("val")):
-        report.add("learned from and judged on", _short(name))
+        report.add("learned from and judged on", f"{_short(name)}: in val.txt and in {_learned_in(self, name)}")
     for name in names:
         _judge_image(self, name, looks, report, notes)
         _judge_tags(self, name, looks, report, notes)
