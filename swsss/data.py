@@ -726,6 +726,14 @@ def _has_end(path: Path, form: str) -> bool:
         return bool(end) and file.read() == end
 
 
+def _decode_all(path: Path) -> None:
+    "Raise where any byte of an image is missing, or where a checksum (PNG has them) is wrong."
+    with _open_image(path) as image:
+        image.verify()
+    with _open_image(path) as image:
+        image.load()
+
+
 def look_at_image(path: Path, deep: bool) -> Look:
     "Header and end of an image; all of it where `deep`, or where the end is missing."
     _check_bytes(path)
@@ -735,13 +743,16 @@ def look_at_image(path: Path, deep: bool) -> Look:
         seen = {"grey": image.mode in ("1", "L", "LA"), "rotated": turned != 1,
                 "alpha": image.mode.endswith("A") or "transparency" in image.info}  # fmt: skip
         stored = image.height, image.width
-        if deep or not _has_end(path, image.format):
-            image.load()
+        whole = not deep and _has_end(path, image.format)
+    if not whole:
+        _decode_all(path)
     return Look("", "", stored[::-1] if turned > 4 else stored, stored, tuple(filter(seen.get, seen)))
 
 
 def look_at_mask(path: Path, deep: bool) -> Look:
-    "Size and indices of a mask."
+    "Size and indices of a mask; its checksums must be right."
+    with _open_labels(path) as image:
+        image.verify()
     with _open_labels(path) as image:
         indices = np.flatnonzero(np.bincount(np.asarray(image).ravel(), minlength=256))
         size = image.height, image.width

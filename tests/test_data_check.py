@@ -1,0 +1,617 @@
+"Everything that `VOCFolder.check` promises to notice, one fault at a time; and what it promises to read."
+
+import os
+import pickle
+import shutil
+import stat
+import sys
+import time
+
+import numpy as np
+import pytest
+from data_folder import LISTS, SIZE, make_folder
+from PIL import Image
+
+from swsss import data
+from swsss.data import FolderError, VOCFolder, project_path, read_split, write_labels, write_whole
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return make_folder(tmp_path / "voc").root
+
+
+def problems(root, **options):
+    with pytest.raises(FolderError) as caught:
+        VOCFolder(root).check(progress=False, **options)
+    return caught.value.problems
+
+
+def only(root, kind, *words, **options):
+    "The one fault of one kind that check() finds, which names the file."
+    found = problems(root, **options)
+    assert set(found) == {kind}, found
+    assert len(found[kind]) == 1
+    assert all(word in found[kind][0] for word in words), found[kind][0]
+
+
+def edit(path, change):
+    path.write_text(change(path.read_text()))
+
+
+def picture(mode="RGB", size=SIZE):
+    return Image.new(mode, size[::-1])
+
+
+def test_whole_folder_passes(root):
+    assert VOCFolder(root).check(progress=False) == []
+    assert VOCFolder(root).check(progress=False, deep=True) == []
+
+
+# images
+
+
+def test_image_missing(root):
+    (root / "JPEGImages/f.jpg").unlink()
+    only(root, "image missing", "f")
+
+
+def test_image_empty(root):
+    (root / "JPEGImages/f.jpg").write_bytes(b"")
+    only(root, "image empty", "JPEGImages/f.jpg")
+
+
+@pytest.mark.parametrize("keep", [1, 20, 200, -1, -2, -30])
+def test_image_truncated(root, keep):
+    path = root / "JPEGImages/f.jpg"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:keep])
+    only(root, "image damaged", "JPEGImages/f.jpg")
+    with pytest.raises(ValueError, match="cannot be read as an image"):
+        VOCFolder(root).image("f")
+
+
+@pytest.mark.parametrize("keep", [8, 40, 100, -5, -12])
+def test_png_image_truncated(root, keep):
+    (root / "JPEGImages/f.jpg").unlink()
+    path = root / "JPEGImages/f.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)).save(path)
+    assert VOCFolder(root).check(progress=False) == []
+    path.write_bytes(path.read_bytes()[:keep])
+    only(root, "image damaged", "JPEGImages/f.png")
+
+
+def test_image_damaged_inside_is_found_by_the_deep_check(root):
+    (root / "JPEGImages/f.jpg").unlink()
+    path = root / "JPEGImages/f.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)).save(path)
+    whole = bytearray(path.read_bytes())
+    middle = len(whole) // 2
+    whole[middle : middle + 40] = bytes(40)
+    path.write_bytes(whole)
+    assert VOCFolder(root).check(progress=False) == []
+    only(root, "image damaged", "JPEGImages/f.png", deep=True)
+    only(root, "image damaged", "JPEGImages/f.png")  # known from then on
+
+
+def test_image_is_text(root):
+    (root / "JPEGImages/f.jpg").write_text("<html>404</html>")
+    only(root, "image damaged", "JPEGImages/f.jpg")
+
+
+def test_image_of_another_format_is_refused_whatever_its_name(root):
+    picture().save(root / "JPEGImages/f.jpg", format="GIF")
+    only(root, "image damaged", "JPEGImages/f.jpg", "JPEG or PNG")
+
+
+def test_png_called_jpg_is_read(root):
+    picture().save(root / "JPEGImages/f.jpg", format="PNG")
+    assert VOCFolder(root).check(progress=False) == []
+    assert VOCFolder(root).image("f").shape == (*SIZE, 3)
+
+
+def test_image_is_a_folder(root):
+    (root / "JPEGImages/f.jpg").unlink()
+    (root / "JPEGImages/f.jpg").mkdir()
+    only(root, "image damaged", "JPEGImages/f.jpg")
+
+
+def test_two_images_of_one_name(root):
+    picture().save(root / "JPEGImages/f.png")
+    only(root, "image twice", "f.jpg, f.png")
+
+
+def test_cmyk(root):
+    picture("CMYK").save(root / "JPEGImages/f.jpg")
+    only(root, "image CMYK", "JPEGImages/f.jpg")
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_16_bit(root, channels):
+    cv2 = pytest.importorskip("cv2")
+    (root / "JPEGImages/f.jpg").unlink()
+    cv2.imwrite(str(root / "JPEGImages/f.png"), np.full((*SIZE, channels), 40_000, np.uint16))
+    only(root, "image 16-bit", "JPEGImages/f.png")
+
+
+def test_greyscale_is_read_as_three_channels(root):
+    Image.fromarray(np.arange(SIZE[0] * SIZE[1], dtype=np.uint16).astype(np.uint8).reshape(SIZE)).save(
+        root / "JPEGImages/f.jpg"
+    )
+    folder = VOCFolder(root)
+    assert folder.check(progress=False) == ["1 greyscale image(s), read as three equal channels"]
+    image = folder.image("f")
+    assert (
+        image.shape == (*SIZE, 3) and (image[..., 0] == image[..., 1]).all() and (image[..., 0] == image[..., 2]).all()
+    )
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_alpha_is_dropped(root, mode):
+    (root / "JPEGImages/f.jpg").unlink()
+    image = Image.new("RGBA", SIZE[::-1], (10, 20, 30, 0)).convert(mode)
+    image.save(root / "JPEGImages/f.png", **({"transparency": 0} if mode == "P" else {}))
+    folder = VOCFolder(root)
+    assert "1 image(s) with alpha" in " ".join(folder.check(progress=False))
+    shown = folder.image("f")
+    assert shown.shape == (*SIZE, 3) and (shown == shown[0, 0]).all()
+    if mode == "RGBA":
+        assert shown[0, 0].tolist() == [10, 20, 30]
+
+
+def rotated(path, orientation=6):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture(size=SIZE[::-1] if orientation > 4 else SIZE).save(path, exif=exif)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_exif_rotation_is_applied_and_masks_are_upright(root, suffix):
+    (root / "JPEGImages/a.jpg").unlink()
+    rotated(root / f"JPEGImages/a.{suffix}")
+    folder = VOCFolder(root)
+    assert "1 image(s) with EXIF orientation" in " ".join(folder.check(progress=False))
+    assert folder.image("a").shape[:2] == folder.labels("a").shape == SIZE
+
+
+def test_mask_of_a_photo_as_stored_is_told_apart(root):
+    rotated(root / "JPEGImages/a.jpg")
+    write_labels(root / "SegmentationClass/a.png", np.zeros(SIZE[::-1], int))
+    only(root, "mask of another size", "SegmentationClass/a.png", "before its EXIF orientation")
+
+
+# masks
+
+
+def test_mask_missing_for_a_strong_image(root):
+    (root / "SegmentationClass/b.png").unlink()
+    only(root, "mask missing", "b.png")
+    assert VOCFolder(root).check(strong=["a"], progress=False) == []  # then nobody needs it
+
+
+def test_mask_missing_in_val(root):
+    (root / "SegmentationClass/y.png").unlink()
+    only(root, "mask missing", "y.png")
+
+
+def test_mask_of_another_size(root):
+    write_labels(root / "SegmentationClass/b.png", np.zeros((24, 31), int))
+    only(root, "mask of another size", "SegmentationClass/b.png", "24 x 31", "24 x 32")
+
+
+@pytest.mark.parametrize("index", [3, 100, 254])
+def test_mask_with_an_index_that_is_no_class(root, index):
+    write_labels(root / "SegmentationClass/b.png", np.full(SIZE, index))
+    only(root, "mask with unknown index", "SegmentationClass/b.png", str(index))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "1", "I;16"])
+def test_mask_not_indexed(root, mode):
+    picture(mode).save(root / "SegmentationClass/b.png")
+    only(root, "mask not indexed", "SegmentationClass/b.png")
+
+
+def test_mask_is_a_jpeg(root):
+    picture("L").save(root / "SegmentationClass/b.png", format="JPEG")
+    only(root, "mask damaged", "SegmentationClass/b.png")
+
+
+@pytest.mark.parametrize("keep", [0, 10, 60, -20])
+def test_mask_truncated(root, keep):
+    path = root / "SegmentationClass/b.png"
+    path.write_bytes(path.read_bytes()[:keep])
+    only(root, "mask damaged", "SegmentationClass/b.png")
+
+
+def test_greyscale_mask_is_read(root):
+    labels = VOCFolder(root).labels("b")
+    Image.fromarray(labels).save(root / "SegmentationClass/b.png")
+    folder = VOCFolder(root)
+    assert folder.check(progress=False) == []
+    assert (folder.labels("b") == labels).all()
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_palette_mask_of_few_bits_is_read(root, bits):
+    labels = np.random.default_rng(0).integers(0, min(3, 2**bits), SIZE).astype(np.uint8)
+    image = Image.fromarray(labels)
+    image.putpalette(data.voc_palette().tobytes())
+    image.save(root / "SegmentationClass/b.png", bits=bits)
+    assert (VOCFolder(root).labels("b") == labels).all()
+
+
+def test_mask_that_shows_more_than_the_tags_is_noted(root):
+    edit(root / "tags.csv", lambda text: text.replace("b,disc;square", "b,disc"))
+    assert "1 mask(s) that show a class which is not" in VOCFolder(root).check(progress=False)[0]
+
+
+# labels of images
+
+
+def test_image_without_tags(root):
+    edit(root / "tags.csv", lambda text: text.replace("\nf,", "\nother,"))
+    only(root, "image without tags", "f")
+
+
+def test_tag_that_is_no_class(root):
+    edit(root / "tags.csv", lambda text: text.replace("f,disc", "f,disk"))
+    only(root, "tag not a class", "tags.csv: line 7: f: disk is not a class (disc?)")
+
+
+def test_two_rows_for_one_image(root):
+    edit(root / "tags.csv", lambda text: text + "\nf,disc")
+    only(root, "name twice", "tags.csv: line 13", "f")
+
+
+def test_rows_for_unlisted_images_are_left_out(root):
+    edit(root / "tags.csv", lambda text: text + "\nother,disc")
+    assert VOCFolder(root).check(progress=False) == ["1 row(s) of tags.csv for images in none of the lists, left out"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a,disc", "image;tags\na;disc", "image,tags\na,disc,square", 'image,tags\na,"' + "x" * 200_000]
+)
+def test_table_that_is_none(root, text):
+    (root / "tags.csv").write_text(text)
+    assert "table not usable" in problems(root)
+
+
+def test_table_written_by_windows(root):
+    tags = [VOCFolder(root).tags(name).tolist() for name in VOCFolder(root).names]
+    text = (root / "tags.csv").read_text()
+    (root / "tags.csv").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    folder = VOCFolder(root)
+    assert folder.check(progress=False) == []
+    assert [folder.tags(name).tolist() for name in folder.names] == tags
+
+
+def test_annotations(root):
+    (root / "tags.csv").unlink()
+    (root / "Annotations").mkdir()
+    for name in VOCFolder(root).names:
+        (root / f"Annotations/{name}.xml").write_text("<annotation><object><name>disc</name></object></annotation>")
+    folder = VOCFolder(root)
+    folder.check(progress=False)
+    assert folder.tags("f").tolist() == [True, True, False]
+    (root / "Annotations/f.xml").write_text("<annotation><object><name>disk</name></object></annotation>")
+    only(root, "tag not a class", "Annotations/f.xml", "disk is not a class (disc?)")
+    (root / "Annotations/f.xml").write_text("<annotation><object>")
+    only(root, "annotation not usable", "Annotations/f.xml")
+    (root / "Annotations/f.xml").unlink()
+    only(root, "image without tags", "f")
+
+
+def test_tags_from_masks_need_good_masks(root):
+    (root / "tags.csv").unlink()
+    for name in "efgh":
+        shutil.copy(root / "SegmentationClass/a.png", root / f"SegmentationClass/{name}.png")
+    assert "tags come from their masks" in VOCFolder(root).check(progress=False)[0]
+    (root / "SegmentationClass/f.png").write_bytes(b"")
+    only(root, "mask damaged", "SegmentationClass/f.png")
+
+
+# lists and names
+
+
+@pytest.mark.parametrize("which", ["train", "val"])
+def test_list_missing(root, which):
+    (root / f"ImageSets/Segmentation/{which}.txt").unlink()
+    assert f"{which}.txt" in problems(root)["list not usable"][0]
+
+
+def test_trainaug_is_train_where_it_is_missing(root):
+    (root / "ImageSets/Segmentation/trainaug.txt").unlink()
+    assert VOCFolder(root).listed("trainaug") == list(LISTS["train"])
+
+
+@pytest.mark.parametrize("text", ["", "\n \r\n", "\ufeff"])
+def test_list_empty(root, text):
+    (root / "ImageSets/Segmentation/val.txt").write_text(text)
+    only(root, "list empty", "val.txt")
+
+
+def test_list_not_utf8(root):
+    (root / "ImageSets/Segmentation/val.txt").write_bytes("x\ny\nz\n".encode("utf-16"))
+    only(root, "list not usable", "val.txt", "UTF-8")
+
+
+def test_name_twice_in_a_list(root):
+    edit(root / "ImageSets/Segmentation/train.txt", lambda text: text + "b\n")
+    only(root, "name twice", "train.txt: line 5: b is there already, in line 2")
+
+
+def test_lists_written_by_windows(root):
+    path = root / "ImageSets/Segmentation/train.txt"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    folder = VOCFolder(root)
+    assert folder.check(progress=False) == []
+    assert folder.listed("train") == list(LISTS["train"])
+
+
+@pytest.mark.parametrize("name", ["my photo", "Zürich", "写真 1", "a.b.c", "x-1,2", "f'", 'q"uote', "🌻"])
+def test_spaces_and_unicode_in_names(root, name):
+    (root / "JPEGImages/f.jpg").rename(root / f"JPEGImages/{name}.jpg")
+    for path in (root / "ImageSets/Segmentation/trainaug.txt", root / "tags.csv"):
+        quoted = f'"{name.replace(chr(34), chr(34) * 2)}"' if path.suffix == ".csv" else name
+        edit(path, lambda text, quoted=quoted: text.replace("\nf", f"\n{quoted}"))
+    folder = VOCFolder(root)
+    assert folder.check(progress=False) == []
+    assert folder.image(name).shape == (*SIZE, 3)
+    assert folder.tags(name).tolist() == [True, True, True]
+
+
+def test_names_as_macos_stores_them(root):
+    (root / "JPEGImages/f.jpg").rename(root / "JPEGImages/Zu\u0308rich.jpg")
+    for path in (root / "ImageSets/Segmentation/trainaug.txt", root / "tags.csv"):
+        edit(path, lambda text: text.replace("\nf", "\nZ\u00fcrich"))
+    folder = VOCFolder(root)
+    assert folder.check(progress=False) == []
+    assert folder.image("Z\u00fcrich").shape == (*SIZE, 3)
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "..", "/etc/passwd", "a/../../x", "..\\x", "C:\\x", "sub/x", ".hidden", "a\0b"]
+)
+def test_names_that_climb_out(root, name):
+    edit(root / "ImageSets/Segmentation/trainaug.txt", lambda text: text + name)
+    only(root, "name not usable", "trainaug.txt: line 9")
+    assert VOCFolder(root).names == list(LISTS["trainaug"] + LISTS["val"])
+
+
+def test_learned_from_and_judged_on(root):
+    edit(root / "ImageSets/Segmentation/val.txt", lambda text: text + "b\n")
+    only(root, "learned from and judged on", "b: in val.txt and in train.txt and trainaug.txt")
+
+
+@pytest.mark.parametrize("text", ["", "disc\nsquare", "background", "background\na\na", "background\na;b"])
+def test_classes(root, text):
+    (root / "classes.txt").write_text(text)
+    assert "classes not usable" in problems(root)
+
+
+# the report
+
+
+def test_report_names_everything_and_stays_short(root):
+    names = [f"n{i:03}" for i in range(530)]
+    edit(root / "ImageSets/Segmentation/trainaug.txt", lambda text: text + "\n".join(names))
+    edit(root / "tags.csv", lambda text: text + "".join(f"\n{name}," for name in names))
+    (root / "JPEGImages/a.jpg").write_bytes(b"")
+    with pytest.raises(FolderError) as caught:
+        VOCFolder(root).check(progress=False)
+    lines = str(caught.value).splitlines()
+    assert "531 problems" in lines[0] and str(root) in lines[0]
+    assert lines[1].startswith("image missing (530): put the file into JPEGImages")
+    assert lines[20].strip() == "... and 512 more"
+    assert lines[21].startswith("image empty (1)") and len(lines) == 23
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def test_only_what_will_be_used_is_checked(root):
+    (root / "JPEGImages/f.jpg").write_bytes(b"")
+    assert VOCFolder(root).check(names=list("abcde"), progress=False) == []
+
+
+# the cache
+
+
+def test_second_check_opens_no_image(root, monkeypatch):
+    VOCFolder(root).check(progress=False)
+    monkeypatch.setattr(data, "look", lambda *_: pytest.fail("looked again"))
+    assert VOCFolder(root).check(progress=False) == []
+
+
+def test_changed_file_is_looked_at_again(root):
+    VOCFolder(root).check(progress=False)
+    (root / "JPEGImages/f.jpg").write_bytes(b"x")
+    only(root, "image damaged", "f.jpg")
+    picture().save(root / "JPEGImages/f.jpg")
+    assert VOCFolder(root).check(progress=False) == []
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"version": [0, 0]}', '{"version": [1, 67108864], "files": 3}'])
+def test_damaged_cache_is_no_cache(root, text):
+    VOCFolder(root).check(progress=False)
+    (cache,) = (root.parent / "cache/swsss").iterdir()
+    cache.write_text(text)
+    assert VOCFolder(root).check(progress=False) == []
+
+
+def test_read_only_data_and_no_place_for_the_cache(root, monkeypatch):
+    blocked = root.parent / "a file"
+    blocked.write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
+    before = sorted(root.rglob("*"))
+    for path in [root, *before]:
+        path.chmod(path.stat().st_mode & ~(stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH))
+    try:
+        assert VOCFolder(root).check(progress=False) == []
+        assert sorted(root.rglob("*")) == before
+    finally:
+        for path in [root, *before]:
+            path.chmod(path.stat().st_mode | stat.S_IWUSR)
+
+
+# masks of weak images
+
+
+def opened_during(action):
+    "The files that Python code opens while `action()` runs."
+    opened, active = [], [True]
+    sys.addaudithook(lambda event, args: opened.append(args[0]) if active[0] and event == "open" else None)
+    action()
+    active[0] = False
+    return {os.fspath(path) for path in opened if isinstance(path, (str, os.PathLike))}
+
+
+def test_masks_of_weak_images_are_not_opened(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    root = make_folder(tmp_path / "voc", masks="abcdefghxyz").root  # every image has one
+    folder = VOCFolder(root)
+
+    def use():
+        folder.check(strong=read_split(folder, 2), progress=False)
+        folder.fingerprint()
+        for name in folder.names:
+            folder.tags(name), folder.image(name), folder.has_mask(name)
+
+    opened = opened_during(use)
+    masks = {name for name in folder.names if str(root / f"SegmentationClass/{name}.png") in opened}
+    assert masks == set("abxyz")  # two strong, three to judge on
+    assert str(root / "JPEGImages/f.jpg") in opened  # the hook does see files
+    held = folder.with_labels(None, keep=["a", "b"])
+    with pytest.raises(PermissionError, match="held back"):
+        held.labels("c")
+    assert held.check(strong=["a", "b"], progress=False) == []
+
+
+def test_check_of_a_view_looks_at_its_labels(root):
+    labels = root.parent / "labels"
+    for name in LISTS["trainaug"]:
+        write_labels(labels / f"{name}.png", np.zeros(SIZE, int))
+    view = VOCFolder(root).with_labels(labels, keep="abcd")
+    assert view.check(strong=LISTS["trainaug"], progress=False) == []
+    write_labels(labels / "f.png", np.zeros((2, 2), int))
+    with pytest.raises(FolderError, match=r"f[.]png: 2 x 2"):
+        view.check(strong=LISTS["trainaug"], progress=False)
+    view.check(progress=False)  # by default the strong images' masks only
+
+
+# splits and paths
+
+
+@pytest.mark.parametrize("split", [0, -1, 5, "5", "0@1", "9@1", "no such list", "", True, 1.5, None, [1]])
+def test_impossible_splits(root, split):
+    with pytest.raises((ValueError, TypeError, FileNotFoundError)):
+        read_split(VOCFolder(root), split)
+
+
+def test_published_lists_are_read(tmp_path):
+    lists = project_path("../shared/voc_splits")
+    if not lists.is_dir():
+        pytest.skip("the published lists are not there")
+    for number in (92, 183, 366, 732, 1464):
+        names, faults = data.parse_list((lists / f"{number}/labeled.txt").read_text())
+        assert len(names) == number and not faults
+
+
+def test_clothing_co_parsing(tmp_path, monkeypatch):
+    root = project_path("../shared/ccp")
+    if not root.is_dir():
+        pytest.skip("Clothing Co-Parsing is not there")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = VOCFolder(root)
+    assert folder.check(progress=False, deep=True) == []
+    assert (folder.num_classes, len(folder.names)) == (15, 1898)
+    assert len(read_split(folder, 92)) == 92 and read_split(folder, "all") == folder.listed("train")
+
+
+def test_project_path_from_notebooks_and_from_elsewhere(tmp_path, monkeypatch):
+    project = tmp_path / "project"
+    (project / "nbs").mkdir(parents=True)
+    (project / "settings.ini").write_text("[DEFAULT]\nlib_name = swsss\n")
+    other = project / "nbs" / "other"
+    other.mkdir()
+    (other / "settings.ini").write_text("[DEFAULT]\nlib_name = something\n")
+    for here in (project, project / "nbs", other):
+        monkeypatch.chdir(here)
+        assert project_path("data") == project / "data"
+    (other / "settings.ini").write_bytes(b"\xff no ini")
+    assert project_path("data") == project / "data"
+    monkeypatch.chdir(tmp_path)
+    assert project_path("data") == tmp_path / "data"
+
+
+def test_fingerprint_is_of_the_data_only(root, tmp_path):
+    first = VOCFolder(root).fingerprint()
+    shutil.copytree(root, tmp_path / "copy")
+    for path in (tmp_path / "copy").rglob("*"):
+        os.utime(path, (time.time() + 100, time.time() + 100))
+    assert VOCFolder(tmp_path / "copy").fingerprint() == first
+    changes = {
+        "classes.txt": lambda text: text.replace("disc", "disk"),
+        "tags.csv": lambda text: text.replace("f,disc;square", "f,disc"),
+        "ImageSets/Segmentation/train.txt": lambda text: "b\na\nc\nd\n",
+    }
+    for file, change in changes.items():
+        shutil.copytree(root, tmp_path / "changed")
+        edit(tmp_path / "changed" / file, change)
+        if file == "classes.txt":
+            edit(tmp_path / "changed/tags.csv", lambda text: text.replace("disc", "disk"))
+        assert VOCFolder(tmp_path / "changed").fingerprint() != first, file
+        shutil.rmtree(tmp_path / "changed")
+    (root / "SegmentationClass/f.png").write_bytes(b"new")
+    assert VOCFolder(root).fingerprint() != first
+
+
+# writing
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt(), SystemExit(1)])
+def test_write_whole_keeps_the_old_file(tmp_path, error):
+    path = tmp_path / "weights.bin"
+    path.write_bytes(b"old")
+
+    def fails(unfinished):
+        assert unfinished.parent == tmp_path and unfinished.suffix == ".bin"
+        unfinished.write_bytes(b"half")
+        raise error
+
+    with pytest.raises(type(error)):
+        write_whole(path, fails)
+    assert [p.name for p in tmp_path.iterdir()] == ["weights.bin"] and path.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_write_whole_when_the_disk_fails(tmp_path, monkeypatch, step):
+    path = tmp_path / "x.txt"
+    path.write_text("old")
+
+    def fails(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, step, fails)
+    with pytest.raises(OSError, match="Input/output"):
+        write_whole(path, lambda unfinished: unfinished.write_text("new"))
+    assert [p.name for p in tmp_path.iterdir()] == ["x.txt"] and path.read_text() == "old"
+
+
+def test_write_whole_flushes_before_it_renames(tmp_path, monkeypatch):
+    steps, fsync, replace = [], os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: (steps.append("fsync"), fsync(handle)))
+    monkeypatch.setattr(os, "replace", lambda *paths: (steps.append("replace"), replace(*paths)))
+    write_whole(tmp_path / "x", lambda unfinished: unfinished.write_text("new"))
+    assert steps == ["fsync", "replace", "fsync"]
+
+
+def test_write_whole_without_a_file_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        write_whole(tmp_path / "x", lambda unfinished: None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_saved_files_have_ordinary_permissions(tmp_path):
+    (tmp_path / "plain").write_text("x")
+    write_labels(tmp_path / "x.png", np.zeros((2, 2), int))
+    assert (tmp_path / "x.png").stat().st_mode == (tmp_path / "plain").stat().st_mode
