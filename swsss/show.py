@@ -327,9 +327,7 @@ def show_strip(
     opacity=0.7,  # of the labels over the image
 ) -> plt.Figure:
     "Rows of an image and its label maps, with one legend of the classes present."
-    for title, maps in columns.items():
-        if len(maps) != len(images):
-            raise ValueError(f"{len(images)} images, but {len(maps)} label maps in {title!r}")
+    _check_columns(images, columns)
     fig, axes = _panels(as_image(images[0]), len(images), len(columns) + 1, 1.7)
     for row, image in enumerate(images):
         axes[row, 0].imshow(as_image(image))
@@ -346,6 +344,12 @@ def show_strip(
     _add_legend(fig, legend_patches(present, classes, palette), columns=7)
     plt.close(fig)
     return fig
+
+
+def _check_columns(images, columns):
+    for title, maps in columns.items():
+        if len(maps) != len(images):
+            raise ValueError(f"{len(images)} images, but {len(maps)} label maps in {title!r}")
 
 # %% ../nbs/09_show.ipynb #87f55b13
 def iou_table(
