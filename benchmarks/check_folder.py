@@ -1,7 +1,7 @@
 """How long VOCFolder.check takes on many images: first look, from its cache, and deep.
 
-    python benchmarks/check_folder.py                          20,000 images of VOC's size, 1,464 + 1,449 masks
-    python benchmarks/check_folder.py --images 2000 --size 64 64
+python benchmarks/check_folder.py                          20,000 images of VOC's size, 1,464 + 1,449 masks
+python benchmarks/check_folder.py --images 2000 --size 64 64
 """
 
 import argparse

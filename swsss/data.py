@@ -52,7 +52,7 @@ def project_path(
     path: str | os.PathLike,  # absolute, or relative to the project's root; `~` is the home folder
 ) -> Path:  # absolute
     "The same place for the same words, from whichever folder a notebook runs."
-    path = Path(path).expanduser()
+    path = os.path.expanduser(path)
     here = Path.cwd()
     root = next((p for p in (here, *here.parents) if _is_project(p)), here)
     return Path(os.path.abspath(root / path))
@@ -240,8 +240,9 @@ def write_labels(
 
 # %% ../nbs/00_data.ipynb #f133b011
 MAX_TEXT_BYTES = 2**24
-MAX_LINES = 500_000
+MAX_LINES = 200_000
 _PAIR = re.compile(r"(.+\.(?:jpe?g|png))\s+(\S.*\.png)", re.IGNORECASE)
+_SIMPLE = re.compile(r"\w[\w -]{0,199}", re.ASCII)  # nearly every name, and nothing in it to think about
 _SUFFIX = re.compile(r"\.(?:jpe?g|png)$", re.IGNORECASE)
 
 
@@ -280,10 +281,13 @@ def name_of(
     entry: str,  # `x`, `x.jpg`, `JPEGImages/x.jpg` or `JPEGImages/x.jpg SegmentationClass/x.png`
 ) -> str:  # the image's name: its file's, without suffix
     "The image that a line of a list means; ValueError where it cannot be the name of a file."
-    entry = unicodedata.normalize("NFC", entry.strip())
+    entry = entry.strip()
+    if _SIMPLE.fullmatch(entry):
+        return entry
+    entry = unicodedata.normalize("NFC", entry)
     if len(entry) > 1000:
         raise ValueError(f"{_short(entry, 40)}: {len(entry):,} characters")
-    pair = _PAIR.fullmatch(entry)
+    pair = _PAIR.fullmatch(entry) if entry[-4:].lower() == ".png" else None  # without the question it may take long
     image = pair[1] if pair else entry
     name = _SUFFIX.sub("", re.sub(r"^\.?/?JPEGImages/", "", image))
     if not name or name[0] == "." or re.search(r"[/\\\x00-\x1f\x7f]", name) or len(name.encode()) > 200:
@@ -338,8 +342,9 @@ def read_annotation(
     path: str | os.PathLike,  # VOC's XML, at most 1 MB
 ) -> list[str]:  # the names of the objects, each once
     "The names of the objects in one of VOC's annotations."
+    data = _read_bounded(path, 2**20)
     try:
-        tree = ElementTree.fromstring(_read_bounded(path, 2**20), forbid_dtd=True)
+        tree = ElementTree.fromstring(data, forbid_dtd=True)
     except (SyntaxError, ValueError) as error:  # not well-formed; or forbidden by defusedxml
         raise ValueError(f"{path}: cannot be read: {_short(error)}") from None
     return list(dict.fromkeys((thing.findtext("name") or "").strip() for thing in tree.findall("object")))
@@ -463,14 +468,14 @@ def find_voc(
     raise FileNotFoundError(f"no JPEGImages and ImageSets/Segmentation {places}; is this the right folder?")
 
 
-def _index(folder: Path, suffixes: tuple[str, ...]) -> dict[str, list[str]]:
+def _index(folder: Path, suffixes: tuple[str, ...]) -> dict[str, list[Path]]:
     "Image name -> its files in `folder`, for the suffixes given."
     files = {}
     if folder.is_dir():
         for entry in os.scandir(folder):
             stem, suffix = os.path.splitext(entry.name)
             if suffix.lower() in suffixes:
-                files.setdefault(unicodedata.normalize("NFC", stem), []).append(entry.name)
+                files.setdefault(unicodedata.normalize("NFC", stem), []).append(Path(entry.path))
     return files
 
 
@@ -569,7 +574,7 @@ def image_path(self: VOCFolder, name: str) -> Path:
     "The file of an image."
     if name not in self._images:
         raise FileNotFoundError(f"{self.root / 'JPEGImages'} has no {_short(name)}.jpg, .jpeg or .png")
-    return self.root / "JPEGImages" / self._images[name][0]
+    return self._images[name][0]
 
 
 @patch
@@ -583,7 +588,7 @@ def mask_path(self: VOCFolder, name: str) -> Path | None:
     "The file that `labels(name)` reads, there or not; None where the mask is held back (see `with_labels`)."
     if self._keep is not None and name not in self._keep:
         return self._label_dir and self._label_dir / f"{name}.png"
-    return self.root / "SegmentationClass" / self._masks.get(name, [f"{name}.png"])[0]
+    return self._masks[name][0] if name in self._masks else self.root / "SegmentationClass" / f"{name}.png"
 
 
 @patch
@@ -619,12 +624,12 @@ def _find_tags(self: VOCFolder, name: str) -> np.ndarray:
     if source == "tags.csv":
         indices = self._table[name]
     elif source == "Annotations":
-        path = self.root / "Annotations" / self._annotations[name][0]
+        path = self._annotations[name][0]
         indices, faults = _tag_indices(read_annotation(path), {c: i for i, c in enumerate(self.classes)})
         if faults:
             raise ValueError(f"{path}: {faults[0]}")
     elif source == "mask":
-        return tags_of_labels(read_labels(self.root / "SegmentationClass" / self._masks[name][0]), self.num_classes)
+        return tags_of_labels(read_labels(self._masks[name][0]), self.num_classes)
     else:
         raise ValueError(f"{_short(name)} has no tags: no row in tags.csv, no annotation, no mask")
     tags[[0, *indices]] = True
@@ -668,7 +673,7 @@ def read_split(
     "The strong images: those whose masks may be used."
     if isinstance(split, bool) or not isinstance(split, (int, np.integer, str, os.PathLike)):
         raise TypeError(f"split {split!r}: give a number, 'N@SEED', 'all' or the path of a list")
-    if drawn := re.fullmatch(r"\s*(-?[0-9]{1,9})(?:@([0-9]{1,9}))?\s*", str(split), re.ASCII):
+    if drawn := re.fullmatch(r"\s*(-?[0-9]+)(?:@([0-9]{1,18}))?\s*", str(split)[:200], re.ASCII):
         return _first(folder, int(drawn[1]), drawn[2] and int(drawn[2]))
     if split == "all":
         return _first(folder, max(len(folder.listed("train")), 1))
@@ -856,10 +861,10 @@ def _judge_image(folder: VOCFolder, name: str, looks: dict, report: Report, note
     if not files:
         return report.add("image missing", f"{_short(name)}: no .jpg, .jpeg or .png of this name")
     if len(files) > 1:
-        report.add("image twice", f"JPEGImages: {', '.join(sorted(map(_short, files)))}")
+        report.add("image twice", f"JPEGImages: {', '.join(sorted(_short(file.name) for file in files))}")
     seen = looks[folder.image_path(name)]
     if seen.kind:
-        report.add(seen.kind, f"JPEGImages/{_short(files[0])}: {seen.detail}")
+        report.add(seen.kind, f"JPEGImages/{_short(files[0].name)}: {seen.detail}")
     notes.update(seen.seen)
 
 
@@ -887,11 +892,11 @@ def _judge_tags(folder: VOCFolder, name: str, looks: dict, report: Report, notes
     source = folder.tag_source(name)
     if source == "Annotations":
         file = folder._annotations[name][0]
-        seen = looks[folder.root / "Annotations" / file]
+        seen = looks[file]
         if seen.kind:
-            report.add(seen.kind, f"Annotations/{_short(file)}: {seen.detail}")
+            report.add(seen.kind, f"Annotations/{_short(file.name)}: {seen.detail}")
         for fault in _tag_indices(seen.seen, {c: i for i, c in enumerate(folder.classes)})[1]:
-            report.add("tag not a class", f"Annotations/{_short(file)}: {fault}")
+            report.add("tag not a class", f"Annotations/{_short(file.name)}: {fault}")
     if not source:
         report.add("image without tags", _short(name))
     notes["from mask"] += source == "mask"
@@ -903,7 +908,7 @@ def _masks_used(folder: VOCFolder, names: list[str], strong: set[str]) -> dict[P
     used = {folder.mask_path(name): name for name in names if name in strong or name in val}
     for name in names:
         if folder.tag_source(name) == "mask":
-            used[folder.root / "SegmentationClass" / folder._masks[name][0]] = name
+            used[folder._masks[name][0]] = name
     return used
 
 
@@ -914,7 +919,7 @@ def _files_used(folder: VOCFolder, names: list[str], masks: dict[Path, str]) -> 
     return [
         *images,
         *((path, "mask") for path in masks if path and path.is_file()),
-        *((folder.root / "Annotations" / file, "annotation") for file in annotated),
+        *((path, "annotation") for path in annotated),
     ]
 
 
@@ -922,15 +927,19 @@ def _untagged(folder: VOCFolder, name: str, path: Path, looks: dict) -> bool:
     "Whether a mask shows a class that is not among the tags of its image."
     tags = folder._table.get(name)
     if tags is None and folder.tag_source(name) == "Annotations":
-        seen = looks[folder.root / "Annotations" / folder._annotations[name][0]]
+        seen = looks[folder._annotations[name][0]]
         tags = [folder.classes.index(tag) for tag in seen.seen if tag in folder.classes]
     shown = set(looks[path].seen if path in looks else ()) - {0, IGNORE_INDEX}
     return tags is not None and not shown <= set(tags)
 
 
-def _learned_in(folder: VOCFolder, name: str) -> str:
-    "The lists to learn from that hold a name."
-    return " and ".join(f"{which}.txt" for which in ("train", "trainaug") if name in folder._lists[which])
+def _judge_lists(folder: VOCFolder, report: Report) -> None:
+    "Note images that are learned from and judged on."
+    learned = {f"{which}.txt": set(folder.listed(which)) for which in ("train", "trainaug")}
+    for name in folder.listed("val"):
+        lists = [which for which, names in learned.items() if name in names]
+        if lists:
+            report.add("learned from and judged on", f"{_short(name)}: in val.txt and in {' and '.join(lists)}")
 
 
 @patch
@@ -947,9 +956,7 @@ def check(
     masks = _masks_used(self, names, set(strong))
     looks = look_at_files(self.root, _files_used(self, names, masks), deep, progress)
     report, notes = copy.deepcopy(self._report), Counter()
-    learned = {*self.listed("train"), *self.listed("trainaug")}
-    for name in filter(learned.__contains__, self.listed("val")):
-        report.add("learned from and judged on", f"{_short(name)}: in val.txt and in {_learned_in(self, name)}")
+    _judge_lists(self, report)
     for name in names:
         _judge_image(self, name, looks, report, notes)
         _judge_tags(self, name, looks, report, notes)
