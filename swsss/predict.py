@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['SETTINGS', 'SCORE_COLUMNS', 'predict', 'load_crf', 'dense_crf', 'predict_image', 'in_words', 'evaluate_network',
-           'checkpoints_of', 'load_network', 'confidence', 'agreement', 'image_trust', 'claim_label_folder',
-           'read_scores', 'read_corrected', 'append_score', 'write_scores', 'write_pseudo_labels']
+           'keep_evaluation', 'find_run', 'as_scales', 'checkpoints_of', 'load_network', 'confidence', 'agreement',
+           'image_trust', 'claim_label_folder', 'read_scores', 'read_corrected', 'append_score', 'write_scores',
+           'write_pseudo_labels']
 
 # %% ../nbs/07_predict.ipynb #4e5a9989
 import io
@@ -20,18 +21,18 @@ from torch import nn
 from tqdm import tqdm
 
 from .augment import normalise
-from .data import VOCFolder, write_labels, write_whole
-from .evaluate import evaluate_labels
+from .data import VOCFolder, project_path, write_labels, write_whole
+from .evaluate import evaluate_labels, summary
 from .model import load_checkpoint, load_published
-from .pct import file_digest, find_device
+from .pct import file_digest, find_device, write_json
 
 # %% ../nbs/07_predict.ipynb #f2941c72
 def _scaled(images, scale):
-    "`images` at `scale`, resized as image libraries do (bicubic, low-passed when shrinking), sides rounded down."
-    size = tuple(max(1, int(side * scale)) for side in images.shape[-2:])
+    "`images` at `scale`: bicubic without a low-pass, sides rounded, which is what OpenCV does in the published test."
+    size = tuple(max(1, round(side * scale)) for side in images.shape[-2:])
     if size == tuple(images.shape[-2:]):
         return images
-    return F.interpolate(images, size=size, mode="bicubic", align_corners=False, antialias=True)
+    return F.interpolate(images, size=size, mode="bicubic", align_corners=False)
 
 
 def _add_resized(total, logits):
@@ -174,6 +175,58 @@ def evaluate_network(
     return evaluate_labels(labels_of, folder, names, progress=progress)
 
 # %% ../nbs/07_predict.ipynb #ed24e07f
+def keep_evaluation(
+    path,  # evaluation.json
+    title: str,  # the network's
+    confusion: np.ndarray,  # (C, C) of `evaluate_network`
+    classes,  # C names
+    with_tags: bool,
+    images: str = "val",  # which list
+    **settings,  # as they were passed to `evaluate_network`
+) -> dict:  # the entry: what was measured how, `miou`, `counted` classes, `iou` of each
+    "Add a result to a file of results, or replace the one measured the same way."
+    settings = {**SETTINGS, **settings}
+    how = {"network": title, "images": images, "with_tags": with_tags, **settings, "scales": list(settings["scales"])}
+    entry = summary(confusion, list(classes), **how)
+    kept = json.loads(Path(path).read_text(encoding="utf-8")) if Path(path).is_file() else {}
+    write_json(Path(path), kept | {f"{title}: {images}, {in_words(with_tags, **settings)}": entry})
+    return entry
+
+# %% ../nbs/07_predict.ipynb #4e4bd3fc
+def find_run(
+    run: str,  # a run folder's name under `runs`, or its path; '' is the newest that has trained
+    runs="runs",  # where run folders are, relative to the project's root
+) -> Path:
+    "A run folder, by name or by itself."
+    known = sorted(project_path(runs).glob("*/recipe.json"), key=lambda path: path.stat().st_mtime)
+    if not run:
+        trained = [path.parent for path in known if (path.parent / "hybrid.safetensors").is_file()]
+        if not trained:
+            raise FileNotFoundError(
+                f"{project_path(runs)} holds no trained run yet: papermill nbs/train_pct.ipynb OUT.ipynb"
+            )
+        return trained[-1]
+    for path in (project_path(runs) / run, project_path(run)):
+        if (path / "recipe.json").is_file():
+            return path
+    there = ", ".join(path.parent.name for path in known[-10:]) or "none"
+    raise FileNotFoundError(f"{run} is no run folder; in {project_path(runs)} there are: {there}")
+
+
+def as_scales(
+    value,  # 1, "0.5, 1" or [0.5, 1]: papermill passes any of these
+) -> tuple:  # of floats
+    "Scales however they were written."
+    parts = value.split(",") if isinstance(value, str) else value if isinstance(value, (list, tuple)) else [value]
+    try:
+        scales = tuple(float(part) for part in parts)
+    except (TypeError, ValueError):
+        scales = ()
+    if not scales or not all(0 < scale < 100 for scale in scales):
+        raise ValueError(f"scales={value!r}: numbers above 0, such as '0.5, 1, 1.5'")
+    return scales
+
+
 def checkpoints_of(
     run,  # a run folder
 ) -> dict:  # 'hybrid' and, where the run trained two, 'pseudo' -> path

@@ -177,10 +177,11 @@ RETRAIN = {
 
 
 def retrain_recipe(
-    name: str = "paper",  # 'paper', 'small' or 'demo'
+    stage1: Recipe,  # whose network, crop, optimizer and seed are kept
+    name: str = "paper",  # 'paper', 'small' or 'demo': sizes of stage 2
     **changes,  # fields of Recipe
 ) -> Recipe:
-    "The stage-2 recipe of that name."
+    "The recipe of stage 2 that goes with a stage 1."
     if name not in RETRAIN:
         raise ValueError(f"recipe {name!r}; there are {', '.join(RETRAIN)}")
-    return getattr(Recipe, name)(method="ce", **RETRAIN[name]).change(**changes)
+    return stage1.change(method="ce", snapshots=0, **RETRAIN[name]).change(**changes)
