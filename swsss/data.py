@@ -290,7 +290,8 @@ def name_of(
     pair = _PAIR.fullmatch(entry) if entry[-4:].lower() == ".png" else None  # without the question it may take long
     image = pair[1] if pair else entry
     name = _SUFFIX.sub("", re.sub(r"^\.?/?JPEGImages/", "", image))
-    if not name or name[0] == "." or re.search(r"[/\\\x00-\x1f\x7f]", name) or len(name.encode()) > 200:
+    odd = name != name.strip() or name.startswith(".") or _SUFFIX.search(name)  # would be read back as another name
+    if not name or odd or re.search(r"[/\\\x00-\x1f\x7f]", name) or len(name.encode()) > 200:
         raise ValueError(f"{_short(entry)}: not the name of a file in JPEGImages")
     if pair and _SUFFIX.sub("", pair[2].rsplit("/", 1)[-1]) != name:
         raise ValueError(f"{_short(entry)}: image and mask have different names")
@@ -808,6 +809,25 @@ def _save_cache(root: Path, files: dict[str, list]) -> None:
         write_whole(_cache_file(root), lambda path: path.write_text(text))
 
 
+def _look_again(path: Path, what: str, deep: bool, cache: dict[str, list]) -> tuple[Path, list | None, Look]:
+    "Path, a row for the cache where it has none, and what was seen in the file, now or before."
+    try:
+        stat = os.stat(path)
+    except OSError as error:
+        return path, None, Look(_DAMAGED[what], error.strerror)
+    stamp = [stat.st_size, stat.st_mtime_ns, what]
+    kept = cache.get(str(path), [None] * 4)
+    if kept[:3] == stamp and kept[3] >= deep:
+        return path, None, _revive(kept[4:])
+    seen = look(path, what, deep)
+    return path, [*stamp, int(deep), *seen], seen
+
+
+def _revive(row: list) -> Look:
+    "A `Look` out of JSON, which has no tuples."
+    return Look(*(tuple(cell) if isinstance(cell, list) else cell for cell in row))
+
+
 def look_at_files(
     root: Path,  # names the cache
     files: Iterable[tuple[Path, str]],  # (path, 'image' | 'mask' | 'annotation')
@@ -817,32 +837,14 @@ def look_at_files(
     "Look at many files, at those that are new or changed only."
     files, cache = dict(files), _load_cache(root)
 
-    def look_again(file):
-        path, what = file
-        try:
-            stat = os.stat(path)
-        except OSError as error:
-            return path, None, Look(_DAMAGED[what], error.strerror)
-        stamp = [stat.st_size, stat.st_mtime_ns, what]
-        kept = cache.get(str(path), [None] * 4)
-        if kept[:3] == stamp and kept[3] >= deep:
-            return path, None, _revive(kept[4:])
-        seen = look(path, what, deep)
-        return path, [*stamp, int(deep), *seen], seen
-
     with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 2)) as pool:
-        looks = pool.map(look_again, files.items())
+        looks = pool.map(lambda file: _look_again(*file, deep, cache), files.items())
         bar = progress and len(files) >= 1000  # fewer take no time
         looks = list(tqdm(looks, "checking files", len(files), disable=not bar, delay=1, leave=False))
     fresh = {str(path): kept for path, kept, _ in looks if kept}
     if fresh:
         _save_cache(root, {**cache, **fresh} if len(cache) < _CACHE_FILES else fresh)
     return {path: seen for path, _, seen in looks}
-
-
-def _revive(row: list) -> Look:
-    "A `Look` out of JSON, which has no tuples."
-    return Look(*(tuple(cell) if isinstance(cell, list) else cell for cell in row))
 
 # %% ../nbs/00_data.ipynb #e183657f
 _NOTES = {
@@ -951,11 +953,11 @@ def check(
     progress: bool = True,  # a bar where it takes long, and the notes printed
 ) -> list[str]:  # what is used although it is unusual, and how
     "Raise one `FolderError` with everything that is wrong with the folder, before anything is trained."
-    strong = [n for n in self.listed("train") if self.mask_path(n)] if strong is None else list(strong)
+    strong = {n for n in self.listed("train") if self.mask_path(n)} if strong is None else set(strong)
     names = list(dict.fromkeys([*(self.names if names is None else names), *strong]))
-    masks = _masks_used(self, names, set(strong))
+    masks = _masks_used(self, names, strong)
     looks = look_at_files(self.root, _files_used(self, names, masks), deep, progress)
-    report, notes = copy.deepcopy(self._report), Counter()
+    report, notes = copy.deepcopy(self._report), Counter(unlisted=len(self._table.keys() - set(self.names)))
     _judge_lists(self, report)
     for name in names:
         _judge_image(self, name, looks, report, notes)
@@ -964,8 +966,7 @@ def check(
         _judge_mask(self, name, path, looks, report)
         notes["untagged"] += _untagged(self, name, path, looks)
     report.raise_if_any(self.root)
-    notes["unlisted"] = len(self._table.keys() - set(self.names))
-    notes = [f"{notes[kind]:,} {text}" for kind, text in _NOTES.items() if notes[kind]]
-    if progress and notes:
-        print(*notes, sep="\n")
-    return notes
+    lines = [f"{notes[kind]:,} {text}" for kind, text in _NOTES.items() if notes[kind]]
+    for line in lines if progress else ():
+        print(line)
+    return lines

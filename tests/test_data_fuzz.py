@@ -59,6 +59,7 @@ def is_safe(name):
 @given(texts)
 @example("\ufeffa\r\nb")
 @example("JPEGImages/a.jpg SegmentationClass/a.png")
+@example("JPEGImages/ !\n0 .jpg\nx.jpg.jpg")  # found here: would be read back as other names
 def test_lists(text):
     names, faults = parse_list(text)
     assert len(set(names)) == len(names)
@@ -218,6 +219,8 @@ def test_folders(root, monkeypatch, files):
 
 @fuzz
 @given(split=st.integers() | st.text(max_size=20) | st.floats() | st.none() | st.booleans())
+@example(10**9)
+@example("~0")
 def test_splits(root, split):
     "A split is names to learn from, or one clear error."
     folder = VOCFolder(root)
