@@ -16,12 +16,12 @@ import cv2
 import numpy as np
 import torch
 from PIL import Image, ImageEnhance, ImageOps
-from swsss.data import VOCFolder, write_labels
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as TF
 
 from swsss import augment
+from swsss.data import VOCFolder, write_labels
 
 MEAN, STD, FILL = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225], [124, 116, 104]
 BILINEAR, NEAREST = InterpolationMode.BILINEAR, InterpolationMode.NEAREST

@@ -14,8 +14,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
-from .data import IGNORE_INDEX
 from torch.utils.data import Dataset, get_worker_info
+
+from .data import IGNORE_INDEX
 
 # %% ../nbs/02_augment.ipynb #11e59410
 def normalise(
