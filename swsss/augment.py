@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, get_worker_info
 
-from .data import IGNORE_INDEX
+from .data import IGNORE_INDEX, tags_of_labels
 
 # %% ../nbs/02_augment.ipynb #11e59410
 def normalise(
@@ -280,8 +280,11 @@ class PairedBatches(Dataset):
         images, labels = (np.stack(part) for part in zip(*samples, strict=True))
         images, valid = torch.stack([normalise(image, self.mean, self.std) for image in images]), labels != PADDING
         images *= torch.from_numpy(valid)[:, None]  # the mean colour is rounded: make padding exactly 0
-        labels = torch.from_numpy(np.where(valid, labels, IGNORE_INDEX).astype(np.int64))
-        tags = torch.from_numpy(np.stack([np.asarray(self.folder.tags(name), bool) for name in names]))
+        labels = np.where(valid, labels, IGNORE_INDEX).astype(np.int64)
+        # A mask may show a class that its photo's tags forgot; off the tags its loss would be infinite.
+        tags = [self.folder.tags(name) for name in names]
+        tags = [tag | tags_of_labels(mask, len(tag)) for tag, mask in zip(tags, labels, strict=True)]
+        labels, tags = torch.from_numpy(labels), torch.from_numpy(np.stack(tags))
         has_labels = torch.tensor([name in self.with_mask for name in names])
         return Batch(images, labels, tags, has_labels, torch.from_numpy(valid), names)
 
