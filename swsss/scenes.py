@@ -296,7 +296,7 @@ def open_folder(
         folder = VOCFolder(draw_demo())
         print(
             f"Data: the built-in demo, because {why}.\n{len(folder.names):,} procedural scenes of 64x64 pixels,"
-            f" {len(folder.listed('train'))} of them with masks, in {folder.root}{news}."
+            f" {len(folder.listed('train'))} of them with a mask to learn from, in {folder.root}{news}."
         )
         return folder
     if not project_path(data).exists():
