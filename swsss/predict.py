@@ -11,6 +11,7 @@ __all__ = ['SETTINGS', 'SCORE_COLUMNS', 'predict', 'load_crf', 'dense_crf', 'pre
 # %% ../nbs/07_predict.ipynb #4e5a9989
 import io
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -366,7 +367,10 @@ def write_pseudo_labels(
     claim_label_folder(label_dir, {**made_by, **settings, "data": folder.fingerprint(), "classes": folder.classes})
     write_scores(label_dir, read_scores(label_dir))
     done, corrected, strong = set(read_scores(label_dir)["name"]), set(read_corrected(label_dir)), set(strong)
-    for name in tqdm([n for n in names if n not in done], desc="labels", unit="image", disable=not progress):
+    missing, seconds = [n for n in names if n not in done], 0.5 if sys.stdout.isatty() else 5
+    if len(missing) < len(names):
+        print(f"{len(names) - len(missing)} of {len(names)} labels are there already")
+    for name in tqdm(missing, "labels", disable=not progress, file=sys.stdout, mininterval=seconds):
         probabilities = predict_image(model, folder, name, **settings)
         labels = probabilities.argmax(0)
         row = {"name": name, "has_mask": name in strong, "confidence": confidence(probabilities)}

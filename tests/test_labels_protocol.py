@@ -1,0 +1,73 @@
+"Both stages by papermill, on a demo folder small enough for it: done once, skipped when done, redone where it must be."
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+
+from swsss.data import write_labels
+from swsss.scenes import draw_demo
+
+ROOT = Path(__file__).parent.parent
+
+
+def papermill(verb, out, **parameters):
+    "Run a verb; what its executed notebook printed."
+    command = [sys.executable, "-m", "papermill", ROOT / "nbs" / f"{verb}.ipynb", out, "--no-progress-bar"]
+    done = subprocess.run([*command, "-y", json.dumps(parameters)], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    outputs = (output for cell in nbformat.read(out, 4).cells for output in cell.get("outputs", []))
+    return "".join(output.get("text", "") for output in outputs)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    "A project of its own: data and runs."
+    home = tmp_path_factory.mktemp("protocol")
+    draw_demo(home / "demo", strong=4, weak=6, val=2)
+    return home
+
+
+def test_run_all_goes_on_and_redoes_only_what_it_must(home):
+    quick = {"iterations": 2, "workers": 0}
+    parameters = {"data": str(home / "demo"), "runs": str(home / "runs"), "name": "all", "recipe": "demo"}
+    parameters |= {"splits": "2, 9", "scales": 1, "flip": False, "train": quick, "retrain": quick}
+    printed = papermill("run_all", home / "1.ipynb", **parameters)
+    assert "done before" not in printed and "were cut" in printed
+    results = pd.read_csv(home / "runs/all/results.csv", index_col="split")
+    assert list(results.index) == [2, 4] and list(results["masks"]) == [2, 4]  # 9 is cut to the 4 there are
+    assert results.notna().all(axis=None) and len(results.columns) == 5
+    weights = (home / "runs/all/2-retrain/hybrid.safetensors").read_bytes()
+
+    printed = papermill("run_all", home / "2.ipynb", **parameters)
+    assert printed.count("done before") == 8
+    pd.testing.assert_frame_equal(pd.read_csv(home / "runs/all/results.csv", index_col="split"), results)
+
+    (home / "runs/all/2/make_labels.ipynb").unlink()  # its labels are there, so writing them again is quick
+    printed = papermill("run_all", home / "3.ipynb", **parameters)
+    assert printed.count("done before") == 2 + 4
+    assert (home / "runs/all/2-retrain/hybrid.safetensors").read_bytes() == weights
+
+
+def test_labels_of_a_colleague_are_enough_for_stage_2(home):
+    from swsss.data import VOCFolder
+
+    folder, export = VOCFolder(home / "demo"), home / "export"
+    for name in folder.listed("trainaug")[2:8]:
+        write_labels(export / "SegmentationClass" / f"{name}.png", folder.labels(name))
+    parameters = {"data": str(home / "demo"), "runs": str(home / "runs"), "labels": str(export), "recipe": "demo"}
+    parameters |= {"split": 3, "iterations": 2, "workers": 0, "scales": 1, "flip": False}
+    printed = papermill("retrain", home / "own.ipynb", **parameters)
+    assert "3 true masks and 5 labels" in printed and "2 photos of trainaug left out" in printed
+    about = json.loads((home / "runs/demo-retrain/stage2.json").read_text())
+    assert (about["masks"], about["trained_on"], about["made_by"]) == (3, 8, {"imported": True})
+
+
+def test_an_unknown_parameter_ends_the_run_before_anything_is_read(home):
+    for verb in ("evaluate", "make_labels", "retrain", "run_all"):
+        with pytest.raises(AssertionError, match="unknown parameter 'scale'"):
+            papermill(verb, home / "wrong.ipynb", data=str(home / "nowhere"), scale=1)
