@@ -102,14 +102,6 @@ class DynamicEvaluation(nn.Module):
             class_iou = torch.where(class_iou == 0, 1.0, class_iou)
         return class_iou.masked_fill(~tags.bool(), 1.0).amin(1) ** power
 
-    def pixel_weight(
-        self,
-        labels: torch.Tensor,  # (N, H, W) int64 classes: PseudoNet's maps
-        power: float = 8,  # how fast trust falls with the IoU
-    ) -> torch.Tensor:  # (N, H, W) float32 in 0..1
-        "How much each pixel counts where classes are trusted one by one: its own class's IoU, to the power."
-        return (self.class_iou**power)[labels]
-
 # %% ../nbs/05_evaluate.ipynb #39ccd212
 def evaluate_labels(
     predict_labels: Callable,  # name -> (H, W) integer classes, of the image's size

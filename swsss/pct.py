@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['METHODS', 'LEAST', 'SMALL', 'DEMO', 'Losses', 'supervised_losses', 'pct_losses', 'Recipe', 'default_recipe',
-           'default_name', 'check_parameters', 'find_device', 'build_networks', 'build_optimizer', 'set_rates', 'decay',
-           'load_batches', 'two_halves', 'write_json', 'surroundings', 'RunFolder', 'file_digest', 'pack_state',
-           'unpack_state', 'stop_kindly', 'measure', 'require_finite', 'memory_advice', 'progress', 'step_losses',
-           'train']
+           'default_name', 'check_parameters', 'is_done', 'run_step', 'find_device', 'build_networks',
+           'build_optimizer', 'set_rates', 'decay', 'load_batches', 'two_halves', 'write_json', 'surroundings',
+           'RunFolder', 'file_digest', 'pack_state', 'unpack_state', 'stop_kindly', 'measure', 'require_finite',
+           'memory_advice', 'progress', 'step_losses', 'train']
 
 # %% ../nbs/06_pct.ipynb #67356f53
 import ast
@@ -91,7 +91,6 @@ def pct_losses(
     tag_weight: float = 1.0,  # of the tag loss
     tag_on_strong: bool = True,  # take the tag loss over strong images too
     valid: torch.Tensor | None = None,  # (N, H, W) bool: False on padding; None where there is none
-    by_class: bool = False,  # trust each pixel as far as its class, not each image as far as its weakest class
 ) -> Losses:
     "Progressive cross training (Wang et al. 2022): each network labels the weak images for the other."
     s, w = slice(0, num_strong), slice(num_strong, None)
@@ -100,18 +99,15 @@ def pct_losses(
     with torch.no_grad():
         hybrid_labels, pseudo_labels = class_aware_labels(hybrid_logits, tags), class_aware_labels(pseudo_logits, tags)
         evaluation.update(pseudo_labels[s], labels[s], as_published)
+        trust = evaluation.weight(tags[w], power, as_published)  # an image is trusted as far as its weakest class
         known = has_labels[w, None, None]
-        if by_class:
-            trust = evaluation.pixel_weight(pseudo_labels[w], power).masked_fill(known, 1.0)
-        else:  # an image is trusted as far as its weakest class
-            trust = evaluation.weight(tags[w], power, as_published)[:, None, None]
         from_hybrid = torch.where(known, labels[w], hybrid_labels[w]).masked_fill(~valid[w], IGNORE_INDEX)
         from_pseudo = torch.where(known, labels[w], pseudo_labels[w]).masked_fill(~valid[w], IGNORE_INDEX)
 
     supervised = supervised_losses(hybrid_logits, labels, tags, num_strong, True, tag_weight, tag_on_strong)
     pseudo = class_aware_cross_entropy(pseudo_logits[w], from_hybrid, tags[w])
     per_pixel = class_aware_cross_entropy(hybrid_logits[w], from_pseudo, tags[w], reduction="none")
-    pct = (trust * per_pixel).sum() / valid[w].sum().clamp(min=1)
+    pct = (trust[:, None, None] * per_pixel).sum() / valid[w].sum().clamp(min=1)
     return supervised._replace(pseudo=pseudo, pct=pct)
 
 # %% ../nbs/06_pct.ipynb #48366c6b
@@ -139,8 +135,7 @@ class Recipe:
     weak_scale: bool = False  # scale weak images; published without
     joint_batch_norm: bool = True  # strong and weak halves share batch statistics, as published
 
-    power: float = 8.0  # of the IoU that decides how much a weak image counts
-    by_class: bool = False  # each pixel counts as far as its own class is trusted; published: the image's weakest class
+    power: float = 8.0  # of the weakest class's IoU: how much a weak image counts
     momentum: float = 0.99  # of the dynamic evaluation
     tag_weight: float = 1.0
     tag_on_strong: bool = True  # take the tag loss over strong images too, as published
@@ -239,15 +234,13 @@ def _one_of(name, value, allowed):
 SMALL = {
     "backbone": "tf_efficientnet_lite0",
     "output_stride": 16,
-    "channels": 128,
+    "channels": 64,
     "num_strong": 6,
     "num_weak": 6,
-    "crop": "224x160",
-    "heavy": False,
+    "crop": "192x128",
     "weak_flip": True,
     "weak_scale": True,
     "joint_batch_norm": False,
-    "power": 2.0,
     "tag_weight": 0.1,
     "tag_on_strong": False,
     "optimizer": "adamw",
@@ -255,8 +248,8 @@ SMALL = {
     "backbone_lr": 0.3,
     "classifier_lr": 1.0,
     "weight_decay": 1e-2,
-    "iterations": 1200,
-    "save_every": 200,
+    "iterations": 600,
+    "save_every": 100,
     "snapshot_every": 100,
 }
 DEMO = {
@@ -314,6 +307,38 @@ def check_parameters(
                 if name not in known:
                     near = get_close_matches(name, known, 3, cutoff=0.5) or known
                     raise ValueError(f"unknown parameter {name!r}; did you mean {' or '.join(near)}?")
+
+# %% ../nbs/06_pct.ipynb #77b29c4c
+def is_done(
+    notebook: Path,  # executed by papermill
+    parameters: dict,  # wanted now
+) -> bool:
+    "Whether `notebook` ran to its end with these parameters."
+    if not notebook.is_file():
+        return False
+    about = json.loads(notebook.read_text(encoding="utf-8"))["metadata"].get("papermill", {})
+    return about.get("exception") is False and about.get("parameters") == parameters
+
+
+def run_step(
+    verb: str,  # a notebook of nbs/, without its ending
+    notebook: Path,  # where the executed copy goes
+    parameters: dict,  # for papermill: anything JSON holds
+    stale: bool = False,  # run it even where it is done: something before it ran
+) -> bool:  # whether it ran
+    "One notebook by papermill in a process of its own, unless it is done."
+    parameters = json.loads(json.dumps(parameters))
+    if not stale and is_done(notebook, parameters):
+        print(f"  {verb}: done before")
+        return False
+    begun, source = time.monotonic(), project_path("nbs") / f"{verb}.ipynb"
+    notebook.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "papermill", source, notebook, "--no-progress-bar", "-y", json.dumps(parameters)]
+    done = subprocess.run(command, cwd=project_path("."), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{verb} stopped; its notebook so far is {notebook}\n{done.stderr[-3000:]}")
+    print(f"  {verb}: {time.monotonic() - begun:.0f} s, {notebook}")
+    return True
 
 # %% ../nbs/06_pct.ipynb #6e3abc85
 def find_device() -> torch.device:
@@ -647,10 +672,7 @@ def measure(
     row = {name: value.item() for name, value in row.items()} | {"lr": rate, "weight": float("nan")}
     class_iou = [float("nan")] * len(classes)
     if recipe.method == "pct":
-        weight = evaluation.weight(tags, recipe.power, recipe.as_published)
-        if recipe.by_class:  # the mean over an image's classes
-            weight = (tags * evaluation.class_iou**recipe.power).sum(1) / tags.sum(1)
-        row["weight"] = weight.mean().item()
+        row["weight"] = evaluation.weight(tags, recipe.power, recipe.as_published).mean().item()
         class_iou = evaluation.class_iou.tolist()
     return row | {f"iou:{name}": value for name, value in zip(classes, class_iou, strict=True)}
 
@@ -719,7 +741,6 @@ def step_losses(
         recipe.tag_weight,
         recipe.tag_on_strong,
         batch.valid,
-        recipe.by_class,
     )
 
 
