@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['VERDICTS', 'JUDGEMENT_COLUMNS', 'COUNTS_FILE', 'SCORES', 'THUMBNAIL', 'NETWORKS', 'GRID_HELP', 'DETAIL_HELP',
-           'PALETTES', 'SHARES', 'LOSSES', 'Results', 'newest_run', 'find_results', 'what_is_missing', 'Judgements',
-           'count_label', 'class_ious', 'truth_counts', 'Gallery', 'encode', 'thumbnail', 'Thumbnails', 'show_page',
-           'Networks', 'Keys', 'ThumbGrid', 'Panels', 'layers', 'error_layer', 'disagreement_layer', 'Detail',
-           'Controls', 'Explorer', 'order_quality', 'show_order_quality', 'read_metrics', 'class_iou_columns',
+           'PALETTES', 'SHARES', 'LOSSES', 'Results', 'newest_run', 'read_recipe', 'find_results', 'what_is_missing',
+           'Judgements', 'count_label', 'class_ious', 'truth_counts', 'Gallery', 'encode', 'thumbnail', 'Thumbnails',
+           'show_page', 'Networks', 'Keys', 'ThumbGrid', 'Panels', 'layers', 'error_layer', 'disagreement_layer',
+           'Detail', 'Controls', 'Explorer', 'order_quality', 'show_order_quality', 'read_metrics', 'class_iou_columns',
            'weights_over_time', 'plot_losses', 'plot_class_iou', 'plot_weights', 'find_snapshots', 'snapshot_row',
            'show_snapshots', 'Learning']
 
@@ -67,10 +67,22 @@ def _read_json(path):
 def newest_run(
     runs="runs",  # folder of run folders
     holding="metrics.csv",  # a file that the run must have
+    method=None,  # of the recipe, where it must be a certain one
 ):  # Path, or None
-    "The run folder that was written to last."
-    found = [path.parent for path in project_path(runs).glob(f"*/{holding}")]
-    return max(found, key=lambda run: (run / holding).stat().st_mtime, default=None)
+    "The run folder that was written to last, by itself or in a series of runs."
+    found = [path for place in ("*", "*/*") for path in project_path(runs).glob(f"{place}/{holding}")]
+    depth = len(Path(holding).parts) - 1
+    if method:
+        found = [path for path in found if read_recipe(path.parents[depth]).get("method") == method]
+    newest = max(found, key=lambda path: path.stat().st_mtime, default=None)
+    return newest and newest.parents[depth]
+
+
+def read_recipe(
+    run,  # run folder
+) -> dict:  # {} where it keeps none
+    "The recipe that a run was made by."
+    return _read_json(run / "recipe.json").get("recipe", {})
 
 
 def _label_folder(run, labels):
@@ -80,9 +92,10 @@ def _label_folder(run, labels):
         if not path.is_dir():
             raise FileNotFoundError(f"there is no label folder {path}: nbs/make_labels.ipynb writes one")
         return path
-    found = run.glob("*/labels.json") if run else project_path("runs").glob("*/*/labels.json")
-    newest = max(found, key=lambda path: path.stat().st_mtime, default=None)
-    return newest and newest.parent
+    if run:
+        return next((path.parent for path in sorted(run.glob("*/labels.json"))), None)
+    newest = newest_run(holding="labels/labels.json")
+    return newest and newest / "labels"
 
 
 def _run_around(label_dir):
@@ -1541,8 +1554,7 @@ class Learning:
         results,  # Results with a run folder
     ):
         self.run, self.folder = results.run, results.folder
-        recipe = _read_json(self.run / "recipe.json")
-        self.recipe = recipe = recipe.get("recipe", recipe)
+        self.recipe = recipe = read_recipe(self.run)
         self.rule = {"power": recipe.get("power", 8.0), "as_published": recipe.get("as_published", False)}
         self.tags = np.stack([self.folder.tags(name) for name in self._weak_names(recipe)])
         self.chart, self.status = widgets.Image(format="png"), widgets.HTML()
