@@ -42,6 +42,7 @@ from .scenes import open_folder
 from swsss.show import (
     DISAGREEMENT_COLOUR,
     ERROR_COLOURS,
+    add_legend,
     class_name,
     edges,
     error_kinds,
@@ -441,7 +442,8 @@ def show_page(
     "A page of the gallery as a picture."
     columns = min(columns, len(names))
     rows = -(-len(names) // columns)
-    fig, axes = plt.subplots(rows, columns, figsize=(1.5 * columns, 1.7 * rows), dpi=80, squeeze=False)
+    size = (1.5 * columns, 1.75 * rows + 0.4)
+    fig, axes = plt.subplots(rows, columns, figsize=size, dpi=80, squeeze=False, layout="constrained")
     thumbs = Thumbnails(gallery.folder, gallery.label_dir).get(names)
     _ = [ax.axis("off") for ax in axes.flat]
     for ax, name, (jpeg, error) in zip(axes.flat, names, thumbs, strict=False):
@@ -449,9 +451,7 @@ def show_page(
             ax.imshow(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB))
         ax.set_title(f"{name}\n{'cannot be read' if error else _score_text(gallery, name, sort)}", fontsize=7)
     present = np.flatnonzero(np.any([gallery.folder.tags(name) for name in names], axis=0))
-    handles = legend_patches([c for c in present if c > 0], gallery.folder.classes)
-    fig.tight_layout(pad=0.4)
-    fig.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=7, fontsize=8, frameon=False)
+    add_legend(fig, legend_patches([c for c in present if c > 0], gallery.folder.classes))
     plt.close(fig)
     return fig
 
@@ -1540,8 +1540,7 @@ def show_snapshots(
         ax.set_ylabel(iteration, fontsize=9)
         ax.spines[:].set_visible(False)
     present = np.flatnonzero(np.any([folder.tags(name) for name in found[iterations[-1]]], axis=0))
-    handles = legend_patches([c for c in present if c > 0], folder.classes)
-    fig.legend(handles=handles, loc="outside lower center", ncols=7, fontsize=8, frameon=False)
+    add_legend(fig, legend_patches([c for c in present if c > 0], folder.classes))
     plt.close(fig)
     return fig
 

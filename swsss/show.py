@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['ERROR_KINDS', 'ERROR_COLOURS', 'DISAGREEMENT_COLOUR', 'HEAT', 'as_image', 'as_labels', 'as_seen', 'colour_distance',
-           'safe_palette', 'edges', 'overlay', 'classes_present', 'class_name', 'legend_patches', 'show_overlay',
-           'error_kinds', 'error_map', 'error_patches', 'disagreement_map', 'agreement', 'trust_map', 'show_trust',
-           'show_strip', 'iou_table', 'iou_bars']
+           'safe_palette', 'edges', 'overlay', 'classes_present', 'class_name', 'legend_patches', 'add_legend',
+           'show_overlay', 'error_kinds', 'error_map', 'error_patches', 'disagreement_map', 'agreement', 'trust_map',
+           'show_trust', 'show_strip', 'iou_table', 'iou_bars']
 
 # %% ../nbs/09_show.ipynb #bac5f3e5
 from functools import cache
@@ -168,10 +168,15 @@ def legend_patches(
     return [Patch(facecolor=palette[c] / 255, label=class_name(c, classes), **style) for c in present]
 
 
-def _add_legend(fig, handles, columns=6):
+def add_legend(
+    fig,  # a figure with constrained layout
+    handles,  # patches or lines with labels
+) -> None:
+    "A legend under the figure, as many columns wide as fit."
     if handles:
-        count = min(columns, len(handles))
-        fig.legend(handles=handles, loc="outside lower center", ncols=count, fontsize=8, frameon=False)
+        inches = 0.5 + 0.075 * max(len(handle.get_label()) for handle in handles)
+        columns = max(1, min(len(handles), int(fig.get_figwidth() / inches)))
+        fig.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=8, frameon=False)
 
 
 def show_overlay(
@@ -188,7 +193,7 @@ def show_overlay(
     ax.imshow(overlay(image, labels, palette=palette, **kwargs))
     ax.set_title(title, fontsize=9)
     ax.axis("off")
-    _add_legend(fig, legend_patches(classes_present(labels), classes, palette), columns=4)
+    add_legend(fig, legend_patches(classes_present(labels), classes, palette))
     plt.close(fig)
     return fig
 
@@ -341,7 +346,7 @@ def show_strip(
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
     present = classes_present(*(m for maps in columns.values() for m in maps if m is not None))
-    _add_legend(fig, legend_patches(present, classes, palette), columns=7)
+    add_legend(fig, legend_patches(present, classes, palette))
     plt.close(fig)
     return fig
 
