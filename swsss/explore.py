@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['VERDICTS', 'JUDGEMENT_COLUMNS', 'COUNTS_FILE', 'SCORES', 'THUMBNAIL', 'NETWORKS', 'GRID_HELP', 'DETAIL_HELP',
-           'PALETTES', 'SHARES', 'LOSSES', 'Results', 'newest_run', 'read_recipe', 'find_results', 'what_is_missing',
-           'Judgements', 'count_label', 'class_ious', 'truth_counts', 'Gallery', 'encode', 'thumbnail', 'Thumbnails',
-           'show_page', 'Networks', 'Keys', 'ThumbGrid', 'Panels', 'layers', 'error_layer', 'disagreement_layer',
-           'Detail', 'Controls', 'Explorer', 'order_quality', 'show_order_quality', 'read_metrics', 'class_iou_columns',
-           'weights_over_time', 'plot_losses', 'plot_class_iou', 'plot_weights', 'find_snapshots', 'snapshot_row',
-           'show_snapshots', 'Learning']
+           'PALETTES', 'SHARES', 'LOSSES', 'Results', 'newest_run', 'read_recipe', 'find_results', 'short_name',
+           'what_is_missing', 'Judgements', 'count_label', 'class_ious', 'truth_counts', 'Gallery', 'encode',
+           'thumbnail', 'Thumbnails', 'show_page', 'Networks', 'Keys', 'ThumbGrid', 'Panels', 'layers', 'error_layer',
+           'disagreement_layer', 'Detail', 'Controls', 'Explorer', 'order_quality', 'show_order_quality',
+           'read_metrics', 'class_iou_columns', 'weights_over_time', 'plot_losses', 'plot_class_iou', 'plot_weights',
+           'find_snapshots', 'snapshot_row', 'show_snapshots', 'Learning']
 
 # %% ../nbs/10_explore.ipynb #ed2be16d
 import csv
@@ -42,6 +42,7 @@ from .scenes import open_folder
 from swsss.show import (
     DISAGREEMENT_COLOUR,
     ERROR_COLOURS,
+    ERROR_KINDS,
     add_legend,
     class_name,
     edges,
@@ -116,8 +117,16 @@ def find_results(
     run_dir = run_dir or _run_around(label_dir) or (None if label_dir else newest_run())
     if label_dir is None and run_dir is None:
         return None
-    data = data or (_read_json(run_dir / "run.json").get("data", "") if run_dir else "")
-    return Results(open_folder(data), label_dir, run_dir)
+    known = _read_json(run_dir / "run.json").get("data") if run_dir and not data else None
+    return Results(VOCFolder(known) if known else open_folder(data), label_dir, run_dir)
+
+
+def short_name(
+    path,  # a run folder or label folder
+) -> str:
+    "What a folder is called under runs/, elsewhere its last two parts."
+    runs = project_path("runs")
+    return str(path.relative_to(runs)) if path.is_relative_to(runs) else "/".join(path.parts[-2:])
 
 
 def what_is_missing(
@@ -717,7 +726,8 @@ export default {
     el.classList.add('swsss-detail');
     const panels = make('div', 'swsss-panels'), side = make('div', 'swsss-side');
     const classes = make('div', 'swsss-classes'), pixel = make('div', 'swsss-pixel');
-    side.append(make('h4', '', 'Classes'), classes, make('h4', '', 'Pixel'), pixel);
+    const errors = make('div', 'swsss-errors');
+    side.append(make('h4', '', 'Classes'), classes, errors, make('h4', '', 'Pixel'), pixel);
     el.append(panels);
 
     const drawView = () => {
@@ -754,6 +764,14 @@ export default {
       classes.replaceChildren(
         ...model.get('classes').map(c => classSwitch(c, hidden.includes(c.index), toggle(c.index))));
     };
+    const drawErrors = () =>
+      errors.replaceChildren(
+        ...model.get('legend').map(item => {
+          const node = make('span', 'swsss-kind'), swatch = make('span', 'swsss-swatch');
+          swatch.style.background = item.colour;
+          node.append(swatch, make('span', '', item.name));
+          return node;
+        }));
     const drawPixel = () => {
       const heads = model.get('heads'), rows = model.get('bars');
       pixel.replaceChildren(make('p', '', model.get('message')));
@@ -799,10 +817,10 @@ export default {
     const draws = {
       panels: drawPanels, size: drawView, zoom: drawView, cx: drawView, cy: drawView, mark: drawView,
       opacity: drawOpacity, outline: drawOpacity, classes: drawClasses, hidden: drawClasses,
-      bars: drawPixel, message: drawPixel,
+      bars: drawPixel, message: drawPixel, legend: drawErrors,
     };
     for (const [name, draw] of Object.entries(draws)) model.on(`change:${name}`, draw);
-    [drawPanels, drawOpacity, drawClasses, drawPixel].forEach(draw => draw());
+    [drawPanels, drawOpacity, drawClasses, drawErrors, drawPixel].forEach(draw => draw());
     return () => Object.entries(draws).forEach(([name, draw]) => model.off(`change:${name}`, draw));
   },
 };
@@ -837,6 +855,10 @@ _PANELS_CSS = """
   color: var(--jp-ui-font-color1, #222); font: 12px/16px var(--jp-ui-font-family, sans-serif); }
 .swsss-class.hidden { opacity: 0.45; text-decoration: line-through; }
 .swsss-class:hover, .swsss-class:focus-visible { border-color: var(--jp-brand-color1, #1976d2); outline: none; }
+.swsss-errors { display: flex; flex-wrap: wrap; gap: 2px 10px; margin-top: 8px; font-size: 12px; line-height: 16px;
+  color: var(--jp-ui-font-color2, #666); }
+.swsss-kind { display: flex; align-items: center; gap: 5px; }
+.swsss-kind .swsss-swatch { border-radius: 2px; }
 .swsss-pixel p { margin: 0 0 6px; font-size: 12px; line-height: 16px; color: var(--jp-ui-font-color2, #666);
   white-space: pre-line; }
 .swsss-row { display: grid; grid-template-columns: 80px repeat(var(--columns), minmax(0, 1fr)); gap: 0 5px;
@@ -860,6 +882,7 @@ class Panels(anywidget.AnyWidget):
     opacity = traitlets.Float(0.55).tag(sync=True)
     outline = traitlets.Bool(True).tag(sync=True)
     classes = traitlets.List().tag(sync=True)  # dicts of index, name, colour (CSS)
+    legend = traitlets.List().tag(sync=True)  # of the error map: dicts of name, colour
     hidden = traitlets.List().tag(sync=True)  # indices of classes switched off
     mark = traitlets.List().tag(sync=True)  # x, y of the pixel clicked last, or nothing
     bars = traitlets.List().tag(sync=True)  # dicts of name, colour, values (one a head)
@@ -984,16 +1007,24 @@ class Detail:
             waiting = {"title": network, "wait": "asking the network"}
             shown.append(panel(network, maps[network]) if network in maps else waiting)
         if self.truth is not None:
-            kinds = error_layer(self.labels, self.truth)
-            shown.append({"title": "error", "note": self.error_note(), "base": self.pale, "fill": kinds})
+            layer, shares = error_layer(self.labels, self.truth), self.error_shares()
+            note = f"{shares['wrong'] + shares['missed']:.0%}" if shares else ""
+            shown.append({"title": "error", "note": note, "base": self.pale, "fill": layer})
         if len(self.networks.paths) == 2:
             shown.append(self.disagreement(maps))
         return shown
 
-    def error_note(self) -> str:
-        kinds = error_kinds(self.labels, self.truth)
-        counted = max(1, (kinds != 3).sum())
-        return f"{(kinds == 1).sum() / counted:.0%} wrong, {(kinds == 2).sum() / counted:.0%} missed"
+    def error_shares(self) -> dict:  # {kind: share of the pixels that count}, {} without ground truth
+        if self.truth is None:
+            return {}
+        counts = np.bincount(error_kinds(self.labels, self.truth).ravel(), minlength=len(ERROR_KINDS))
+        return dict(zip(ERROR_KINDS[:3], counts[:3] / max(1, counts[:3].sum()), strict=True))
+
+    def legend(self) -> list:  # of the error map, dicts for `Panels`
+        return [
+            {"colour": _css(ERROR_COLOURS[ERROR_KINDS.index(kind)]), "name": f"{kind} {share:.0%}"}
+            for kind, share in self.error_shares().items()
+        ]
 
     def disagreement(self, maps) -> dict:
         if len(maps) < 2:
@@ -1300,7 +1331,7 @@ class Explorer:
         verdicts = [self.gallery.judgements.verdict(name) for name in self.gallery.names]
         counts = f"{verdicts.count('accepted')} accepted, {verdicts.count('rejected')} rejected"
         shown = f"{len(self.names):,} of {len(verdicts):,} labels"
-        self.head.value = _title("/".join(self.results.labels.parts[-2:]), [shown, counts])
+        self.head.value = _title(short_name(self.results.labels), [shown, counts])
 
     def _item(self, name, jpeg, error):
         folder, table = self.results.folder, self.gallery.table
@@ -1326,6 +1357,7 @@ class Explorer:
                 {"index": c, "name": class_name(c, self.detail.classes), "colour": _css(palette[c])}
                 for c in self.detail.present
             ]
+            shown.legend = self.detail.legend()
             if not shown.mark:
                 shown.message = "Click a pixel to see its class probabilities."
 
@@ -1487,7 +1519,7 @@ def plot_weights(ax, metrics, weights):
     ax.fill_between(metrics["iteration"], quarter, high, color=colour, alpha=0.3, linewidth=0, label="25 to 75%")
     ax.plot(metrics["iteration"], middle, color=colour, linewidth=2, label="median")
     ax.plot(metrics["iteration"], weights.mean(1), color="black", linewidth=1, linestyle="--", label="mean")
-    ax.set_ylim(0, max(0.01, 1.1 * top.max()))
+    ax.set_ylim(0, max(1e-6, 1.1 * max(top.max(), weights.mean(1).max())))
     ax.legend(fontsize=8, frameon=False)
 
 # %% ../nbs/10_explore.ipynb #76dcd115
@@ -1556,6 +1588,10 @@ class Learning:
         self.recipe = recipe = read_recipe(self.run)
         self.rule = {"power": recipe.get("power", 8.0), "as_published": recipe.get("as_published", False)}
         self.tags = np.stack([self.folder.tags(name) for name in self._weak_names(recipe)])
+        self._build()
+        self.refresh()
+
+    def _build(self):
         self.chart, self.status = widgets.Image(format="png"), widgets.HTML()
         self.picture, self.legend = widgets.Image(format="png"), widgets.HTML()
         self.slider = widgets.SelectionSlider(options=[0], description="Iteration", layout=widgets.Layout(width="60%"))
@@ -1566,18 +1602,11 @@ class Learning:
         self.keys.add_class("swsss-keys")
         self.keys.on_msg(lambda _, message, buffers: self.step(1 if message["key"] == "ArrowRight" else -1))
         again = _button("Refresh", "read what the run has written since", self.refresh)
-        parts = [
-            _bar(again, self.status),
-            self.chart,
-            _bar(self.play, self.slider),
-            self.picture,
-            self.legend,
-            self.keys,
-        ]
+        moves = _bar(self.play, self.slider)
+        parts = [_bar(again, self.status), self.chart, moves, self.picture, self.legend, self.keys]
         self.box = widgets.VBox(parts)
         self.box.add_class("swsss-explorer")
         self.box.add_class("swsss-learning")
-        self.refresh()
 
     def _weak_names(self, recipe):
         strong = set(read_split(self.folder, recipe.get("split", "all")))
@@ -1613,10 +1642,8 @@ class Learning:
             at = f"{len(metrics):,} logged steps, the last at iteration {metrics['iteration'].iloc[-1]:,.0f}"
         else:
             at = "no step is logged yet"
-        now = time.strftime("%H:%M:%S")
-        self.status.value = (
-            f"<span class='swsss-dim'>{escape(self.run.name)}: {at}, {len(snapshots)} snapshots. Read at {now}.</span>"
-        )
+        now = f"{len(snapshots)} snapshots. Read at {time.strftime('%H:%M:%S')}."
+        self.status.value = f"<span class='swsss-dim'>{escape(short_name(self.run))}: {at}, {now}</span>"
         if snapshots and tuple(snapshots) != tuple(self.slider.options):
             self.slider.options = snapshots
             self.slider.value, self.play.max = snapshots[-1], len(snapshots) - 1

@@ -336,15 +336,14 @@ def show_strip(
     fig, axes = _panels(as_image(images[0]), len(images), len(columns) + 1, 1.7)
     for row, image in enumerate(images):
         axes[row, 0].imshow(as_image(image))
-        axes[row, 0].set_ylabel("" if names is None else names[row], fontsize=8)
+        axes[row, 0].set_ylabel(names[row] if names else "", fontsize=8)
         for ax, maps in zip(axes[row, 1:], columns.values(), strict=True):
             if maps[row] is not None:
                 ax.imshow(overlay(image, maps[row], opacity, palette))
     for ax, title in zip(axes[0], ["image", *columns], strict=True):
         ax.set_title(title, fontsize=9)
     for ax in axes.flat:
-        ax.set(xticks=[], yticks=[])
-        ax.spines[:].set_visible(False)
+        ax.set(xticks=[], yticks=[], frame_on=False)
     present = classes_present(*(m for maps in columns.values() for m in maps if m is not None))
     add_legend(fig, legend_patches(present, classes, palette))
     plt.close(fig)

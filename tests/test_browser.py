@@ -330,7 +330,11 @@ def keep_picture(page, name, css):
     if folder:
         path = ROOT / folder / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
+        size = page.driver.get_window_size()
+        page.driver.set_window_size(size["width"], size["height"] + 300)  # all of it at once
+        time.sleep(1)
         path.write_bytes(page.one(css).screenshot_as_png)
+        page.driver.set_window_size(size["width"], size["height"])
         Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)
         assert path.stat().st_size < 200_000
 
