@@ -782,7 +782,7 @@ def train(
                 rate = recipe.lr * decay(iteration, recipe)
                 row = measure(losses, batch.tags[recipe.num_strong :], evaluation, rate, recipe, folder.classes)
                 run.log(iteration, row)
-                bar.set_postfix_str(", ".join(f"{name} {row[name]:.3g}" for name in ("total", "weight", "lr")), False)
+                bar.set_postfix_str(f"loss {row['total']:.3f}, weight {row['weight']:.3f}, lr {rate:.2g}", False)
             if iteration % recipe.snapshot_every == 0 or last:
                 run.snapshot(iteration, networks["hybrid"], watched)
             if iteration % recipe.save_every == 0 or last or stop.is_set():
