@@ -7,7 +7,7 @@ __all__ = ['VERDICTS', 'JUDGEMENT_COLUMNS', 'COUNTS_FILE', 'SCORES', 'THUMBNAIL'
            'PALETTES', 'SHARES', 'LOSSES', 'Results', 'newest_run', 'read_recipe', 'find_results', 'short_name',
            'what_is_missing', 'Judgements', 'count_label', 'class_ious', 'truth_counts', 'Gallery', 'encode',
            'thumbnail', 'Thumbnails', 'show_page', 'Networks', 'Keys', 'ThumbGrid', 'Panels', 'layers', 'error_layer',
-           'disagreement_layer', 'Detail', 'Controls', 'Explorer', 'order_quality', 'show_order_quality',
+           'disagreement_layer', 'shown_live', 'Detail', 'Controls', 'Explorer', 'order_quality', 'show_order_quality',
            'read_metrics', 'class_iou_columns', 'weights_over_time', 'plot_losses', 'plot_class_iou', 'plot_weights',
            'find_snapshots', 'snapshot_row', 'show_snapshots', 'Learning']
 
@@ -34,6 +34,7 @@ import pandas as pd
 import torch
 import traitlets
 from filelock import FileLock, Timeout
+from IPython import get_ipython
 
 from .data import IGNORE_INDEX, VOCFolder, project_path, read_labels, read_split, voc_palette, write_whole
 from .model import load_checkpoint
@@ -957,6 +958,17 @@ def _title(name, parts):
     rest = " · ".join(escape(part) for part in parts if part)
     return f"<div class='swsss-head'><b>{escape(name)}</b> &nbsp;<span class='swsss-dim'>{rest}</span></div>"
 
+# %% ../nbs/10_explore.ipynb #19b23326
+def shown_live(
+    widget,  # what a person gets
+    text,  # what is written where nobody is there
+    **kwargs,  # of IPython's display
+) -> dict:  # MIME type -> content
+    "A widget for a front end with a person at it, a sentence elsewhere."
+    kernel = getattr(get_ipython(), "kernel", None)
+    live = widget._repr_mimebundle_(**kwargs) if getattr(kernel, "_allow_stdin", True) else {}
+    return {**live, "text/plain": text}
+
 # %% ../nbs/10_explore.ipynb #0f351d1e
 class Detail:
     "One label with everything to compare it with."
@@ -1174,9 +1186,8 @@ class Explorer:
         self.looks = _bar(self.opacity, self.outline, self.zoom, self.palette)
 
     def _repr_mimebundle_(self, **kwargs):
-        bundle = self.box._repr_mimebundle_(**kwargs)
         text = f"Explorer of {len(self.gallery.names)} labels: run this notebook in JupyterLab to use it."
-        return {**bundle, "text/plain": text}
+        return shown_live(self.box, text, **kwargs)
 
     # what a person does
 
@@ -1666,8 +1677,8 @@ class Learning:
         return f"<div class='swsss-dim'>{' &nbsp; '.join(parts)}</div>"
 
     def _repr_mimebundle_(self, **kwargs):
-        bundle = self.box._repr_mimebundle_(**kwargs)
-        return {**bundle, "text/plain": f"{self.run.name}: run this notebook in JupyterLab for the slider and Refresh."}
+        text = f"{short_name(self.run)}: run this notebook in JupyterLab for the slider and Refresh."
+        return shown_live(self.box, text, **kwargs)
 
 
 def _png(fig):
