@@ -317,7 +317,8 @@ def is_done(
     if not notebook.is_file():
         return False
     about = json.loads(notebook.read_text(encoding="utf-8"))["metadata"].get("papermill", {})
-    return about.get("exception") is False and about.get("parameters") == parameters
+    ended = about.get("end_time") and not about.get("exception")  # a killed run has no end
+    return bool(ended) and about.get("parameters") == parameters
 
 
 def run_step(
