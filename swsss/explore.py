@@ -1389,14 +1389,17 @@ class Explorer:
 SHARES = (0.1, 0.2, 0.3)
 
 
-def _mean_iou(counts):
-    return 100 * float(np.nanmean(class_ious(counts.sum(0))))
-
-
-def _rest(scores, counts, share):
-    "mIoU in percent without the lowest-scored share."
+def _gain(scores, counts, share):
+    "Points of mIoU gained without the lowest-scored share, over the classes left; and how many classes are not."
     order = np.argsort(scores, kind="stable")
-    return _mean_iou(counts[order[round(share * len(order)) :]])
+    before, after = class_ious(counts.sum(0)), class_ious(counts[order[round(share * len(order)) :]].sum(0))
+    left = ~np.isnan(after)
+    return 100 * float((after - before)[left].mean()), int((~np.isnan(before) & ~left).sum())
+
+
+def _judged(gallery):
+    "Which labels can be compared: of weak images that have a mask."
+    return ~gallery.table["has_mask"].to_numpy(bool) & gallery.table["iou"].notna().to_numpy()
 
 
 def order_quality(
@@ -1405,37 +1408,37 @@ def order_quality(
 ) -> pd.DataFrame:  # a row a score: rank correlation with the true IoU, gain in mIoU points at each share
     "How well each score finds the labels that are bad."
     gallery.count_truth()
-    judged = ~gallery.table["has_mask"].to_numpy(bool) & gallery.table["iou"].notna().to_numpy()
+    judged = _judged(gallery)
     if judged.sum() < 10:
         raise ValueError(f"only {judged.sum()} weak images have a mask to compare with; 10 or more say something")
     table, counts, rows = gallery.table[judged], gallery.counts[judged], {}
     for key in SCORES:
         known = table[key].notna().to_numpy()
         if known.sum() >= 10:
-            scores, part = table.loc[known, key], counts[known]
+            scores = table.loc[known, key]
             rank = scores.rank().corr(table.loc[known, "iou"].rank()) if scores.nunique() > 1 else np.nan
-            gains = [_rest(scores.to_numpy(), part, share) - _mean_iou(part) for share in shares]
-            rows[SCORES[key] if key != "iou" else "true IoU (the limit)"] = [rank, *gains]
-    columns = ["rank correlation", *(f"gain without {share:.0%}" for share in shares)]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).round(3)
+            gains = [_gain(scores.to_numpy(), counts[known], share) for share in shares]
+            rows[SCORES[key]] = [rank, *(gain for gain, _ in gains), gains[-1][1]]
+    gain_columns = [f"gain without {share:.0%}" for share in shares]
+    columns = ["rank correlation", *gain_columns, f"classes gone at {shares[-1]:.0%}"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).round(2)
 
 
 def show_order_quality(
     gallery,  # a Gallery whose images have masks
 ) -> plt.Figure:
-    "mIoU of the labels that are left, by how many are left out, for each score."
+    "Points of mIoU gained by how many labels are left out, for each score."
     shares = np.linspace(0, 0.5, 11)
     table = order_quality(gallery, tuple(shares))
-    judged = ~gallery.table["has_mask"].to_numpy(bool) & gallery.table["iou"].notna().to_numpy()
-    start = _mean_iou(gallery.counts[judged])
     fig, ax = plt.subplots(figsize=(5, 2.8), dpi=80, layout="constrained")
-    colours = dict(zip([*SCORES.values(), ""], safe_palette()[[5, 6, 3, 0, 0]] / 255, strict=True))
+    colours = dict(zip(SCORES.values(), safe_palette()[[5, 6, 3, 0]] / 255, strict=True))
     for name, row in table.iterrows():
-        limit = name.startswith("true")
-        style = {"color": "0.6", "linestyle": "--"} if limit else {"color": colours[name], "linewidth": 2}
-        ax.plot(100 * shares, start + row.to_numpy()[1:].astype(float), label=name, **style)
-    ax.axhline(start, color="0.8", linewidth=1, zorder=0)
-    ax.set(xlabel="lowest-scored labels left out, %", ylabel="mIoU of the rest, %")
+        style = (
+            {"color": "0.6", "linestyle": "--"} if name == SCORES["iou"] else {"color": colours[name], "linewidth": 2}
+        )
+        ax.plot(100 * shares, row.to_numpy()[1:-1].astype(float), label=name, **style)
+    ax.axhline(0, color="0.8", linewidth=1, zorder=0)
+    ax.set(xlabel="lowest-scored labels left out, %", ylabel="gain in mIoU, points")
     ax.spines[["top", "right"]].set_visible(False)
     fig.legend(loc="outside right upper", fontsize=8, frameon=False)
     plt.close(fig)
@@ -1515,7 +1518,7 @@ def plot_class_iou(ax, metrics, most=4):
         ax.plot(metrics["iteration"], 100 * ious[name], zorder=2 if name in named else 1, **style)
     ax.plot(metrics["iteration"], 100 * ious.mean(axis=1), color="black", linewidth=2, label="mean", zorder=3)
     _bare(ax, "running IoU of PseudoNet, %", ylim=(0, 100))
-    ax.legend(fontsize=8, frameon=False, title="mean and weakest", title_fontsize=8)
+    ax.legend(fontsize=8, framealpha=0.8, edgecolor="none", title="mean and weakest", title_fontsize=8)
 
 
 def plot_weights(ax, metrics, weights):
