@@ -21,9 +21,10 @@ import torch
 from huggingface_hub import constants, get_session, hf_hub_download, try_to_load_from_cache
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from .data import write_whole
 from torch import nn
 from torch.nn import functional as F
+
+from .data import write_whole
 
 # %% ../nbs/03_model.ipynb #b7b94c9e
 def conv_norm_relu(
@@ -234,7 +235,7 @@ def save_checkpoint(
 ) -> None:
     "Write a network whole or not at all."
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    metadata = {"model": json.dumps(model.config), "about": json.dumps(about)}
+    metadata = {"about": json.dumps({"model": model.config} | about)}  # one entry: several come in any order
     write_whole(path, lambda temporary: save_file(tensors, temporary, metadata=metadata))
 
 
@@ -247,12 +248,12 @@ def load_checkpoint(
         raise FileNotFoundError(f"{path.absolute()}: no such checkpoint")
     try:
         with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-        model = DeepLabV3Plus(**json.loads(metadata["model"]), weights=None)
+            about = json.loads((file.metadata() or {})["about"])
+        model = DeepLabV3Plus(**about.pop("model"), weights=None)
         model.load_state_dict(load_file(path))
     except (SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: damaged, or not a checkpoint of swsss ({type(error).__name__})") from error
-    model.about = json.loads(metadata["about"])
+    model.about = about
     return model.eval()
 
 # %% ../nbs/03_model.ipynb #cc155e10
