@@ -1,4 +1,5 @@
 "The package's metadata lives in settings.ini; this hands it to setuptools."
+
 from configparser import ConfigParser
 from pathlib import Path
 

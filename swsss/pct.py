@@ -160,6 +160,7 @@ class Recipe:
             object.__setattr__(self, field.name, _checked(field.name, getattr(self, field.name), field.type))
         _one_of("method", self.method, METHODS)
         _one_of("optimizer", self.optimizer, ("sgd", "adamw"))
+        _one_of("output_stride", self.output_stride, (8, 16, 32))
         self.crop_size()
         if not timm.is_model(self.backbone):
             near = get_close_matches(self.backbone, timm.list_models(), 3) or ["resnet101s", "tf_efficientnet_lite0"]
@@ -199,8 +200,8 @@ class Recipe:
         "The crop as two sides."
         sides = re.fullmatch(r"(\d+)(?:x(\d+))?", str(self.crop))
         size = (int(sides[1]), int(sides[2] or sides[1])) if sides else (0, 0)
-        if min(size) < 8:
-            raise ValueError(f"crop={self.crop!r}: pass a side in pixels, or 'HEIGHTxWIDTH', each at least 8")
+        if not 8 <= min(size) <= max(size) < 2**15:  # OpenCV's limit
+            raise ValueError(f"crop={self.crop!r}: pass a side in pixels, or 'HEIGHTxWIDTH', each 8 to {2**15 - 1}")
         return size
 
 
@@ -208,12 +209,14 @@ LEAST = {  # the least value of each number; the others may be anything that fit
     **dict.fromkeys(["split", "channels", "num_strong", "num_weak", "iterations", "log_every", "save_every"], 1),
     **dict.fromkeys(["seed", "power", "tag_weight", "backbone_lr", "classifier_lr", "weight_decay", "workers"], 0),
     **dict.fromkeys(["lr", "momentum", "snapshots"], 0),
-    **dict.fromkeys(["output_stride", "snapshot_every"], 1),
+    **dict.fromkeys(["snapshot_every"], 1),
 }
 
 
 def _checked(name, value, kind):
     "`value` as the type of the field `name`, or an error that says what would do."
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise ValueError(f"{name}: a whole number beyond 64 bits")
     if kind is float and type(value) is int:
         value = float(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
@@ -228,7 +231,7 @@ def _checked(name, value, kind):
 
 def _one_of(name, value, allowed):
     if value not in allowed:
-        raise ValueError(f"{name}={value!r}: expected one of {', '.join(allowed)}")
+        raise ValueError(f"{name}={value!r}: expected one of {', '.join(map(str, allowed))}")
 
 # %% ../nbs/06_pct.ipynb #e78574fb
 SMALL = {
@@ -483,7 +486,7 @@ class RunFolder:
     ):
         self.path, self.recipe, self.folder = Path(path), recipe, folder
         (self.path / "resume").mkdir(parents=True, exist_ok=True)
-        self.lock = FileLock(self.path / ".lock", timeout=0)
+        self.lock = FileLock(self.path / ".lock", timeout=10)  # a killed run's loaders hold it for 5 seconds
         self.events = None
 
     def __enter__(self):
@@ -493,6 +496,7 @@ class RunFolder:
             raise RuntimeError(f"{self.path}: another process is training in this run folder") from None
         try:
             self._check_same_run()
+            self._tidy()
         except BaseException:
             self.lock.release()
             raise
@@ -522,16 +526,26 @@ class RunFolder:
                 f"{self.path} holds another run: {', '.join(differ)} differ. Pass another name for this one."
             )
 
+    def _tidy(self):
+        "Remove what is of no use any more: files half written by a killed run, the checkpoints of a finished one."
+        unfinished = [file for where in ("", "resume/", "snapshots/*/") for file in self.path.glob(f"{where}.tmp-*")]
+        for left in self.checkpoints() if self.finished() else unfinished:
+            left.unlink()
+
     def finished(self) -> bool:
         "Whether the last iteration is done and its networks are written."
         return (self.path / "finished.json").is_file()
 
     def checkpoints(self) -> list[Path]:
         "Checkpoints, the newest first."
-        return sorted((self.path / "resume").glob("*-*.safetensors"), reverse=True)
+        return sorted((self.path / "resume").glob("[0-9]*-*.safetensors"), reverse=True)
 
     def save(self, iteration: int, state: dict[str, torch.Tensor]) -> None:
         "Keep what is needed to go on from `iteration`, and the checkpoint before it."
+        if bad := [key for key, value in state.items() if not value.isfinite().all()]:
+            raise FloatingPointError(
+                f"iteration {iteration}: {bad[0]} is not finite after it. Lower lr, under a new name."
+            )
         with open(self.path / "metrics.csv", "a") as metrics:
             os.fsync(metrics.fileno())  # rows up to here must outlive a power cut if the checkpoint does
         unnamed = self.path / "resume" / "unnamed.safetensors"
@@ -585,8 +599,7 @@ class RunFolder:
         for name, network in networks.items():
             save_checkpoint(network, self.path / f"{name}.safetensors", network=name, **about)
         write_json(self.path / "finished.json", {"finished": time.strftime("%Y-%m-%d %H:%M:%S")})
-        for old in self.checkpoints():
-            old.unlink()
+        self._tidy()
 
 
 def file_digest(path: Path) -> str:  # 16 hexadecimal digits
@@ -644,7 +657,7 @@ def stop_kindly():
     asked = threading.Event()
 
     def ask(number, frame):
-        if asked.is_set():
+        if asked.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
         asked.set()
 
