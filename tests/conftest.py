@@ -1,0 +1,30 @@
+"Fixtures that several test files share."
+
+from functools import partial
+
+import pytest
+from run_folder import list_events, results, train
+
+from swsss.scenes import draw_demo
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory):
+    "A small demo folder, not to be changed."
+    return draw_demo(tmp_path_factory.mktemp("demo") / "scenes", strong=12, weak=12, val=2)
+
+
+@pytest.fixture(scope="session")
+def whole(demo, tmp_path_factory):
+    "By the number of workers: what a run never interrupted ends with, and what it did to its files, in order."
+    runs = {}
+
+    def get(workers):
+        if workers not in runs:
+            run = tmp_path_factory.mktemp("whole") / "run"
+            code, text = train(demo, run, partial(list_events, run), workers=workers)
+            assert code == 0, text
+            runs[workers] = results(run), run.with_suffix(".events").read_text().splitlines()
+        return runs[workers]
+
+    return get

@@ -1,0 +1,190 @@
+"Runs on a small demo folder, each in a process of its own, to be killed, stopped and hurt by tests."
+
+import itertools
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import safetensors.torch
+import torch
+
+from swsss import model, pct
+from swsss.data import VOCFolder
+
+PATIENCE = 600  # seconds; long, so that a busy machine fails no test
+QUICK = pct.Recipe.demo(
+    channels=16,
+    crop=32,
+    num_strong=2,
+    num_weak=2,
+    iterations=12,
+    log_every=1,
+    save_every=3,
+    snapshots=1,
+    snapshot_every=4,
+)
+EVENTS = {"open", "os.rename", "os.remove", "os.mkdir"}  # of the interpreter's audit: each is one more kill point
+
+processes = multiprocessing.get_context("forkserver")
+processes.set_forkserver_preload(["swsss.pct", "swsss.predict"])  # imports take seconds: done once, for all processes
+
+
+# A process that trains
+
+
+def work(root, run, output, prepare, recipe):
+    "What the process does."
+    with open(output, "a") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    torch.set_num_threads(1)
+    if prepare:
+        prepare()
+    folder = VOCFolder(root)
+    pct.train(recipe, folder, folder.listed("train"), run, "cpu")
+
+
+def start(root, run, prepare=None, **changes):
+    "A process that trains `QUICK` with `changes`, after calling `prepare`."
+    arguments = root, run, run.with_suffix(".txt"), prepare, QUICK.change(**changes)
+    process = processes.Process(target=work, args=arguments)
+    process.start()
+    return process
+
+
+def train(root, run, prepare=None, **changes):
+    "The exit code of such a process, and what it printed."
+    before = len(printed(run))
+    process = start(root, run, prepare, **changes)
+    process.join(PATIENCE)
+    assert process.exitcode is not None, f"it hangs: {printed(run)}"
+    return process.exitcode, printed(run)[before:]
+
+
+def go_on(root, run, **changes):
+    "What the same command prints when given once more; it must reach the end."
+    code, text = train(root, run, **changes)
+    assert code == 0, text
+    return text
+
+
+def printed(run):
+    "All that the processes of a run have printed."
+    output = run.with_suffix(".txt")
+    return output.read_text() if output.is_file() else ""
+
+
+# What is in a run folder
+
+
+def results(run):
+    "What must not depend on interruptions: weights, metrics, label maps. Nothing else may be left over."
+    assert not list(run.rglob(".tmp-*"))
+    assert not list((run / "resume").iterdir())
+    kept = [run / "metrics.csv", *run.rglob("*.png")]
+    found = {str(path.relative_to(run)): path.read_bytes() for path in kept}
+    return found | {path.name: network(path.read_bytes()) for path in run.glob("*.safetensors")}
+
+
+def network(content):
+    "What a safetensors file holds: its header, whose order is left to chance, and the bytes of its tensors."
+    size = int.from_bytes(content[:8], "little")
+    return json.loads(content[8 : 8 + size]), content[8 + size :]
+
+
+def checkpoints(run):
+    "Iterations of the checkpoints, oldest first; each must match its digest and be finite."
+    found = sorted((run / "resume").glob("[0-9]*.safetensors"))
+    for path in found:
+        assert pct.file_digest(path) == path.stem.split("-")[1]
+        state = safetensors.torch.load_file(path)
+        assert all(value.isfinite().all() for value in state.values()), path
+    return [int(path.stem.split("-")[0]) for path in found]
+
+
+def rows(run):
+    "Lines in metrics.csv."
+    metrics = run / "metrics.csv"
+    return metrics.read_text().count("\n") if metrics.is_file() else 0
+
+
+def wait_for(condition, is_alive):
+    "Poll until `condition()` holds, while `is_alive()` does."
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert is_alive(), "the process ended before"
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.005)
+
+
+# Things to do to a run: functions to `prepare` its process with
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def signal_group(number):
+    "As a terminal or a scheduler does: the process and its workers."
+    os.killpg(os.getpgid(0), number)
+
+
+def _on_file_events(run, call):
+    "Call with the number and description of each thing this process is about to do to a file of the run."
+    here, counter = os.getpid(), itertools.count(1)
+
+    def hook(event, arguments):
+        if event in EVENTS and os.getpid() == here and str(arguments[0]).startswith(str(run)):
+            call(next(counter), f"{event} {arguments[0]}")
+
+    sys.addaudithook(hook)
+
+
+def list_events(run):
+    "Write down every file event."
+    listing = os.open(run.with_suffix(".events"), os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    _on_file_events(run, lambda number, event: os.write(listing, f"{event}\n".encode()))
+
+
+def die_before_event(run, number):
+    "End with SIGKILL right before a file event."
+    _on_file_events(run, lambda this, event: die() if this == number else None)
+
+
+def die_inside_write(number):
+    "End with SIGKILL in the middle of the n-th write of tensors."
+    counter = itertools.count(1)
+
+    def save_file(tensors, path, metadata=None):
+        content, last = safetensors.torch.save(tensors, metadata), next(counter) == number
+        Path(path).write_bytes(content[: len(content) // 2] if last else content)
+        if last:
+            die()
+
+    pct.save_file = model.save_file = save_file
+
+
+def at_step(number, call):
+    "Call in the middle of the n-th step that this process makes; what it returns, if anything, are the losses."
+    counter, plain = itertools.count(1), pct.step_losses
+
+    def step_losses(*arguments):
+        losses = plain(*arguments)
+        return (call() or losses) if next(counter) == number else losses
+
+    pct.step_losses = step_losses
+
+
+def slow_steps(seconds):
+    "Make every step longer, so that there is time to interrupt it."
+    plain = pct.step_losses
+
+    def step_losses(*arguments):
+        time.sleep(seconds)
+        return plain(*arguments)
+
+    pct.step_losses = step_losses

@@ -1,0 +1,165 @@
+"""Recipes: whatever is asked for, there is a recipe or a ValueError, before data or weights are touched.
+
+FUZZ_CASES=5000 pytest tests/test_runs_recipe.py      more cases a test than the 100 of an ordinary run
+"""
+
+import dataclasses
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from swsss.data import project_path
+from swsss.pct import Recipe
+
+fuzz = settings(
+    max_examples=int(os.environ.get("FUZZ_CASES", "100")),
+    deadline=None,
+    derandomize="FUZZ_CASES" not in os.environ,  # the same cases in every ordinary run
+)
+NAMES = [field.name for field in dataclasses.fields(Recipe)]
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+near = (
+    st.integers(-2, 600)
+    | st.floats(-2, 2)
+    | st.sampled_from(
+        [
+            "pct",
+            "cce",
+            "adamw",
+            "sgd",
+            "all",
+            "none",
+            "imagenet",
+            "resnet18",
+            "64",
+            "64x96",
+            "0x9",
+            "64X96",
+            "٣٢",
+            "",
+            "x",
+        ]
+    )
+)
+anything = st.recursive(
+    near | scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+)
+
+
+def attempt(make):
+    "A recipe, or None where it is refused in words."
+    try:
+        return make()
+    except ValueError as error:
+        assert str(error)
+
+
+@fuzz
+@given(st.sampled_from(NAMES), anything)
+@example("lr", 10**400)
+@example("seed", 2**70)
+@example("crop", "9" * 5000)
+@example("crop", "64\n")
+@example("backbone", "resnet18.no_such_weights")
+@example("backbone", "hf-hub:a/b")
+def test_any_value_of_a_field(name, value):
+    recipe = attempt(lambda: Recipe.demo(**{name: value}))
+    if recipe is not None:
+        assert getattr(recipe, name) == value
+        assert min(recipe.crop_size()) >= 8
+
+
+@fuzz
+@given(st.dictionaries(st.sampled_from(NAMES), near, max_size=8))
+def test_recipes_come_back_from_json(changes):
+    recipe = attempt(lambda: Recipe.demo(**changes))
+    if recipe is not None:
+        assert Recipe(**json.loads(json.dumps(dataclasses.asdict(recipe)))) == recipe
+
+
+@fuzz
+@given(st.text(max_size=12) | st.sampled_from([name[:-1] for name in NAMES]), anything)
+def test_any_name(name, value):
+    if name not in NAMES:
+        with pytest.raises(ValueError, match=r"unknown parameter .* did you mean"):
+            Recipe.demo(**{name: value})
+
+
+@fuzz
+@given(anything)
+def test_any_recipe_name(name):
+    if name not in ("paper", "small", "demo"):
+        with pytest.raises(ValueError, match="paper, small, demo"):
+            Recipe.named(name)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"iteration": 5}, "iterations"),
+        ({"num_weaks": 5}, "num_weak"),
+        ({"optimiser": "sgd"}, "optimizer"),
+        ({"crop": 0}, "crop=0"),
+        ({"crop": "64x"}, "HEIGHTxWIDTH"),
+        ({"iterations": 2.5}, "expected int"),
+        ({"iterations": "100"}, "expected int"),
+        ({"seed": -1}, "0 or more"),
+        ({"heavy": "yes"}, "expected bool"),
+        ({"lr": float("nan")}, "0 or more"),
+        ({"momentum": 1.0}, "below 1"),
+        ({"method": "pcs"}, "cce\\+tags, pct"),
+        ({"optimizer": "adam"}, "sgd, adamw"),
+        ({"backbone": "resnet100s"}, "resnet101s"),
+        ({"split": 0}, "split=0"),
+        ({"num_strong": 0}, "1 or more"),
+        ({"save_every": 0}, "1 or more"),
+        ({"workers": None}, "expected int"),
+        ({"seed": 2**70}, "seed"),
+        ({"output_stride": 7}, "8, 16, 32"),
+    ],
+)
+def test_refused_with_words_that_help(changes, words):
+    with pytest.raises(ValueError, match=words):
+        Recipe.demo(**changes)
+
+
+def papermill(tmp_path, *parameters):
+    "The last line that train_pct says through papermill, and the seconds of processor time it took."
+    notebook = project_path("nbs/train_pct.ipynb")
+    command = [sys.executable, "-m", "papermill", "-k", "python3", "--start-timeout", "600", notebook]
+    command += [tmp_path / "out.ipynb", "-p", "runs", tmp_path / "runs", *parameters]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=project_path("."), timeout=1200)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 1
+    said = [line for line in re.sub(r"\x1b\[[0-9;]*m", "", done.stderr).splitlines() if line.strip()]
+    return said[-1], after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        (("iteration", 5), "unknown parameter 'iteration'; did you mean iterations"),
+        (("backbone", "resnet100s"), "unknown backbone 'resnet100s'; near it: "),
+    ],
+)
+def test_notebook_refuses_before_data_are_touched(tmp_path, parameters, words):
+    missing = tmp_path / "no such data"  # would be the error if it were looked at
+    said, seconds = papermill(tmp_path, "-p", "data", missing, "-p", *map(str, parameters))
+    assert said.startswith("ValueError") and words in said
+    assert seconds < 40
+    assert not (tmp_path / "runs").exists()
+
+
+def test_notebook_refuses_a_split_larger_than_the_list(tmp_path, demo):
+    said, seconds = papermill(tmp_path, "-p", "data", demo, "-p", "split", "13")
+    assert said == "ValueError: split 13: train.txt lists 12 images; choose 1 to 12, or 'all'"
+    assert seconds < 40
+    assert not (tmp_path / "runs").exists()
