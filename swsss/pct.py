@@ -431,9 +431,9 @@ def load_batches(
 
 
 def _leave_signals_to_parent(worker):
-    "Ctrl-C goes to every process of a terminal; the run itself decides when to stop."
+    "A signal to stop goes to the whole group of processes; the run decides when, and its loaders end with it."
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     torch.set_num_threads(1)
 
 # %% ../nbs/06_pct.ipynb #26347335

@@ -1,7 +1,6 @@
 "Runs on a small demo folder, each in a process of its own, to be killed, stopped and hurt by tests."
 
 import itertools
-import json
 import multiprocessing
 import os
 import signal
@@ -41,6 +40,7 @@ def work(root, run, output, prepare, recipe):
     with open(output, "a") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+    multiprocessing.set_start_method("fork", force=True)  # of loader workers, as in a process not begun by a test
     torch.set_num_threads(1)
     if prepare:
         prepare()
@@ -85,15 +85,8 @@ def results(run):
     "What must not depend on interruptions: weights, metrics, label maps. Nothing else may be left over."
     assert not list(run.rglob(".tmp-*"))
     assert not list((run / "resume").iterdir())
-    kept = [run / "metrics.csv", *run.rglob("*.png")]
-    found = {str(path.relative_to(run)): path.read_bytes() for path in kept}
-    return found | {path.name: network(path.read_bytes()) for path in run.glob("*.safetensors")}
-
-
-def network(content):
-    "What a safetensors file holds: its header, whose order is left to chance, and the bytes of its tensors."
-    size = int.from_bytes(content[:8], "little")
-    return json.loads(content[8 : 8 + size]), content[8 + size :]
+    kept = [*run.glob("*.safetensors"), run / "metrics.csv", *run.rglob("*.png")]
+    return {str(path.relative_to(run)): path.read_bytes() for path in kept}
 
 
 def checkpoints(run):

@@ -97,15 +97,16 @@ def test_kernel_interrupt(demo, whole, run):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_papermill(demo, whole, run, number):
-    "It interrupts its kernel, sends SIGTERM after 2.5 seconds and SIGKILL after 5: a step of 3.5 seconds is saved."
+    "Ctrl-C reaches its kernel, which saves the step it was in; SIGTERM ends papermill, and its kernel a second later."
     notebook = run.with_suffix(".ipynb")
-    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell(demo, run, seconds=3.5))]), notebook)
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell(demo, run, seconds=0.3))]), notebook)
     command = [sys.executable, "-m", "papermill", "-k", "python3", "--start-timeout", str(PATIENCE), notebook, notebook]
     with open(run.with_suffix(".log"), "w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     wait_for(lambda: rows(run) > 2, lambda: process.poll() is None)
     process.send_signal(number)
     assert process.wait(PATIENCE) != 0
-    assert checkpoints(run) == [2]
+    if number == signal.SIGINT:
+        assert checkpoints(run)[-1] == rows(run) - 1  # the header is a row
     go_on(demo, run, workers=2)
     assert results(run) == whole(2)[0]
