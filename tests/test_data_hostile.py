@@ -17,7 +17,7 @@ from PIL import Image
 MAX_SECONDS, MAX_BYTES = 5, 2**30
 
 RUN = """
-import json, resource, sys, time
+import json, re, resource, sys, time
 from swsss import data
 start = time.process_time()
 try:
@@ -25,8 +25,10 @@ try:
     error = None
 except (ValueError, OSError) as raised:
     error = str(raised)
-scale = 1 if sys.platform == 'darwin' else 1024
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
+if sys.platform == 'linux':  # getrusage would count the peak of the process that started this one
+    peak = 1024 * int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])
+else:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(json.dumps([error, time.process_time() - start, peak]))
 """
 
