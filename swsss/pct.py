@@ -7,7 +7,7 @@ __all__ = ['METHODS', 'LEAST', 'SMALL', 'DEMO', 'Losses', 'supervised_losses', '
            'default_name', 'check_parameters', 'is_done', 'run_step', 'find_device', 'build_networks',
            'build_optimizer', 'set_rates', 'decay', 'load_batches', 'two_halves', 'write_json', 'surroundings',
            'RunFolder', 'file_digest', 'pack_state', 'unpack_state', 'stop_kindly', 'measure', 'require_finite',
-           'memory_advice', 'progress', 'step_losses', 'train']
+           'memory_advice', 'loader_advice', 'progress', 'step_losses', 'train']
 
 # %% ../nbs/06_pct.ipynb #67356f53
 import ast
@@ -319,9 +319,11 @@ def is_done(
     "Whether `notebook` ran to its end with these parameters."
     if not notebook.is_file():
         return False
-    about = json.loads(notebook.read_text(encoding="utf-8"))["metadata"].get("papermill", {})
+    executed = json.loads(notebook.read_text(encoding="utf-8"))
+    about = executed["metadata"].get("papermill", {})
     ended = about.get("end_time") and not about.get("exception")  # a killed run has no end
-    return bool(ended) and about.get("parameters") == parameters
+    left = any(cell["metadata"].get("papermill", {}).get("status") == "pending" for cell in executed["cells"])  # Ctrl-C
+    return bool(ended) and not left and about.get("parameters") == parameters
 
 
 def run_step(
@@ -431,9 +433,9 @@ def load_batches(
 
 
 def _leave_signals_to_parent(worker):
-    "A signal to stop goes to the whole group of processes; the run decides when, and its loaders end with it."
+    "A signal to stop goes to the whole group of processes; the run decides when."
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(10))  # time for the run to end its step, then go
     torch.set_num_threads(1)
 
 # %% ../nbs/06_pct.ipynb #26347335
@@ -718,6 +720,17 @@ def memory_advice(recipe: Recipe):
         ) from error
 
 
+@contextmanager
+def loader_advice():
+    "Where a process that loads images has died, say that, whatever the loader makes of it."
+    try:
+        yield
+    except (ConnectionError, EOFError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "DataLoader worker (pid" not in str(error):
+            raise
+        raise RuntimeError("A process that loads images died, killed from outside or for want of memory.") from error
+
+
 def progress(batches: DataLoader, start: int, recipe: Recipe, name: str) -> tqdm:
     "A bar of text: it moves in a terminal and in a notebook, and stays readable in papermill's output."
     seconds = 0.5 if sys.stdout.isatty() else 5
@@ -767,7 +780,7 @@ def train(
 ) -> None:
     "Train one method to its end; stopped at any moment, the same call goes on."
     device = torch.device(device or find_device())
-    with RunFolder(path, recipe, folder) as run, stop_kindly() as stop, memory_advice(recipe):
+    with RunFolder(path, recipe, folder) as run, stop_kindly() as stop, memory_advice(recipe), loader_advice():
         if run.finished():
             return print(f"{run.path} is trained already")
         torch.manual_seed(recipe.seed)
