@@ -530,7 +530,7 @@ class RunFolder:
 
     def _tidy(self):
         "Remove what is of no use any more: files half written by a killed run, the checkpoints of a finished one."
-        unfinished = [file for where in ("", "resume/", "snapshots/*/") for file in self.path.glob(f"{where}.tmp-*")]
+        unfinished = [file for where in ("", "resume/", "snapshots/*/") for file in self.path.glob(f"{where}.tmp*")]
         for left in self.checkpoints() if self.finished() else unfinished:
             left.unlink()
 
