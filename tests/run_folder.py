@@ -83,7 +83,7 @@ def printed(run):
 
 def results(run):
     "What must not depend on interruptions: weights, metrics, label maps. Nothing else may be left over."
-    assert not list(run.rglob(".tmp-*"))
+    assert not list(run.rglob(".tmp*"))
     assert not list((run / "resume").iterdir())
     kept = [*run.glob("*.safetensors"), run / "metrics.csv", *run.rglob("*.png")]
     return {str(path.relative_to(run)): path.read_bytes() for path in kept}
@@ -149,14 +149,15 @@ def die_before_event(run, number):
 
 
 def die_inside_write(number):
-    "End with SIGKILL in the middle of the n-th write of tensors."
+    "End with SIGKILL in the middle of the n-th write of tensors; safetensors has a temporary file of its own for it."
     counter = itertools.count(1)
 
     def save_file(tensors, path, metadata=None):
-        content, last = safetensors.torch.save(tensors, metadata), next(counter) == number
-        Path(path).write_bytes(content[: len(content) // 2] if last else content)
-        if last:
+        content = safetensors.torch.save(tensors, metadata)
+        if next(counter) == number:
+            Path(path).with_name(".tmpRhw1Z2").write_bytes(content[: len(content) // 2])
             die()
+        Path(path).write_bytes(content)
 
     pct.save_file = model.save_file = save_file
 
