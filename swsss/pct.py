@@ -488,7 +488,7 @@ class RunFolder:
     ):
         self.path, self.recipe, self.folder = Path(path), recipe, folder
         (self.path / "resume").mkdir(parents=True, exist_ok=True)
-        self.lock = FileLock(self.path / ".lock", timeout=10)  # a killed run's loaders hold it for 5 seconds
+        self.lock = FileLock(self.path / ".lock", timeout=10)  # a run being stopped may hold it for some seconds
         self.events = None
 
     def __enter__(self):
