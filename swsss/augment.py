@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, get_worker_info
 
-from .data import IGNORE_INDEX, tags_of_labels
+from .images import IGNORE_INDEX
+from .lists import tags_of_labels
 
 # %% ../nbs/02_augment.ipynb #11e59410
 def normalise(

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from .data import IGNORE_INDEX, VOCFolder
+from .data import VOCFolder
+from .images import IGNORE_INDEX
 
 # %% ../nbs/05_evaluate.ipynb #308786a1
 def confusion_matrix(

@@ -36,10 +36,11 @@ import traitlets
 from filelock import FileLock, Timeout
 from IPython import get_ipython
 
-from .data import IGNORE_INDEX, VOCFolder, project_path, read_labels, read_split, voc_palette, write_whole
+from .data import VOCFolder, open_folder, read_split
+from .files import project_path, write_whole
+from .images import IGNORE_INDEX, read_labels, voc_palette
 from .model import load_checkpoint
 from .predict import find_run, predict_image, read_scores
-from .scenes import open_folder
 from swsss.show import (
     DISAGREEMENT_COLOUR,
     ERROR_COLOURS,

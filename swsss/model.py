@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
-from .data import write_whole
+from .files import write_whole
 
 # %% ../nbs/03_model.ipynb #b7b94c9e
 def conv_norm_relu(

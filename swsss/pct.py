@@ -41,8 +41,10 @@ from tqdm import tqdm
 
 from . import __version__
 from .augment import Batch, PairedBatches, normalise
-from .data import IGNORE_INDEX, VOCFolder, project_path, write_labels, write_whole
+from .data import VOCFolder
 from .evaluate import DynamicEvaluation
+from .files import project_path, write_whole
+from .images import IGNORE_INDEX, write_labels
 from .loss import class_aware_cross_entropy, class_aware_labels, tag_loss
 from .model import DeepLabV3Plus, save_checkpoint
 

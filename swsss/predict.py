@@ -22,8 +22,10 @@ from torch import nn
 from tqdm import tqdm
 
 from .augment import normalise
-from .data import VOCFolder, project_path, write_labels, write_whole
+from .data import VOCFolder
 from .evaluate import evaluate_labels, summary
+from .files import project_path, write_whole
+from .images import write_labels
 from .model import load_checkpoint, load_published
 from .pct import file_digest, find_device, write_json
 

@@ -14,7 +14,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from .data import IGNORE_INDEX, VOCFolder, read_labels, write_labels, write_whole
+from .data import VOCFolder
+from .files import write_whole
+from .images import IGNORE_INDEX, read_labels, write_labels
 from .pct import Recipe
 from .predict import claim_label_folder, read_corrected
 

@@ -40,11 +40,10 @@ FLAGS += ["--disable-background-networking", "--disable-component-update", "--di
 
 def make_run(root):
     "A short run on the demo folder and labels of some images, all under `root`."
-    from swsss.data import read_split
+    from swsss.data import open_folder, read_split
     from swsss.model import load_checkpoint
     from swsss.pct import Recipe, train
     from swsss.predict import write_pseudo_labels
-    from swsss.scenes import open_folder
 
     folder, run = open_folder("demo"), root / "runs" / "short"
     strong = read_split(folder, 20)

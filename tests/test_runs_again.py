@@ -7,7 +7,8 @@ import pytest
 from run_folder import QUICK, go_on, results
 from safetensors import safe_open
 
-from swsss.data import VOCFolder, project_path
+from swsss.data import VOCFolder
+from swsss.files import project_path
 from swsss.pct import Recipe
 
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from swsss.data import project_path
+from swsss.files import project_path
 from swsss.pct import Recipe
 
 fuzz = settings(
