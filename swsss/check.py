@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['REMEDIES', 'MAX_LINES_A_KIND', 'FolderError', 'Report', 'Finding', 'examine', 'examine_files', 'check_folder']
 
-# %% ../nbs/04_check.ipynb #98c5d89b
+# %% ../nbs/04_check.ipynb #ee69603b
 import hashlib
 import json
 import os
@@ -24,6 +24,7 @@ from .files import write_whole
 from swsss.images import (
     IGNORE_INDEX,
     MAX_PIXELS,
+    MAX_SIDE,
     Refusal,
     check_bytes,
     decode_whole,
@@ -34,7 +35,7 @@ from swsss.images import (
 )
 from .lists import read_annotation, short, tag_indices
 
-# %% ../nbs/04_check.ipynb #e76dfe90
+# %% ../nbs/04_check.ipynb #54033b57
 REMEDIES = {
     "list not usable": "write one image name a line into this file, UTF-8",
     "list empty": "write one image name a line into this file",
@@ -48,14 +49,14 @@ REMEDIES = {
     "image twice": "one name, two files: keep one",
     "image empty": "the file has 0 bytes: copy it again, or take its name out of the lists",
     "image damaged": "copy the file again, or take its name out of the lists",
-    "image too large": f"scale it down, to at most {MAX_PIXELS:,} pixels",
+    "image too large": f"scale it down, to at most {MAX_PIXELS:,} pixels and {MAX_SIDE:,} a side",
     "image CMYK": "convert it to RGB, with the colour profile you trust",
     "image 16-bit": "convert it to 8 bits a channel, with the range you want to see",
     "image without tags": "give it a row in tags.csv (empty where only background is to be seen)",
     "annotation not usable": "correct the file, or give the image a row in tags.csv",
     "mask missing": "put the mask into SegmentationClass, or take the image out of the split or of val.txt",
     "mask damaged": "write the mask again, as a palette PNG",
-    "mask too large": f"scale image and mask down, to at most {MAX_PIXELS:,} pixels",
+    "mask too large": f"scale image and mask down, to at most {MAX_PIXELS:,} pixels and {MAX_SIDE:,} a side",
     "mask not indexed": "save the mask as a palette PNG, or as 8-bit greyscale, the pixel being the index of its class",
     "mask of another size": "the mask must have the height and width of the upright photo",
     "mask with unknown index": "use indices of classes, or 255 for void; or add the class to classes.txt",
@@ -157,7 +158,7 @@ def examine(
     except Exception as error:  # as in read_image
         return Finding(_DAMAGED[what], short(str(error).replace(f"{path}: ", ""), 120))
 
-# %% ../nbs/04_check.ipynb #bc4e52dc
+# %% ../nbs/04_check.ipynb #ab15ec8d
 _CACHE_VERSION = 1  # raise it when something else is found than before
 _CACHE_FILES = 500_000  # beyond, what is remembered of label folders long gone is dropped
 
@@ -171,14 +172,14 @@ def _load_cache(root: Path) -> dict[str, list]:
     "File -> [size, time, what, deep, *finding]; empty where there is no cache, an older one or a damaged one."
     with suppress(OSError, ValueError, KeyError, TypeError):
         kept = json.loads(_cache_file(root).read_text(encoding="utf-8"))
-        if kept["version"] == [_CACHE_VERSION, MAX_PIXELS]:
+        if kept["version"] == [_CACHE_VERSION, MAX_PIXELS, MAX_SIDE]:
             return dict(kept["files"])
     return {}
 
 
 def _save_cache(root: Path, files: dict[str, list]) -> None:
     "Keep what was found; without a place to keep it the next check is as slow as this one, no more."
-    text = json.dumps({"version": [_CACHE_VERSION, MAX_PIXELS], "files": files})
+    text = json.dumps({"version": [_CACHE_VERSION, MAX_PIXELS, MAX_SIDE], "files": files})
     with suppress(OSError):
         write_whole(_cache_file(root), lambda path: path.write_text(text, encoding="utf-8"))
 
@@ -220,7 +221,7 @@ def examine_files(
         _save_cache(root, {**cache, **fresh} if len(cache) < _CACHE_FILES else fresh)
     return {path: found for path, _, found in rows}
 
-# %% ../nbs/04_check.ipynb #10e6eee7
+# %% ../nbs/04_check.ipynb #ad71c3cd
 _NOTES = {
     "grey": "greyscale image(s), read as three equal channels",
     "alpha": "image(s) with alpha; it is dropped, the colour under it is used",
@@ -249,7 +250,7 @@ def _judge_mask(folder, name: str, path: Path, findings: dict, report: Report) -
     found = findings.get(path)
     if found is None:
         return report.add("mask missing", f"{short(name)}.png")
-    where = f"{short(os.path.relpath(path, folder.root), 200)}"
+    where = short(path.relative_to(folder.root) if path.is_relative_to(folder.root) else path, 200)
     if found.kind:
         return report.add(found.kind, f"{where}: {found.detail}")
     image = findings.get(folder.image_path(name)) if name in folder.image_files else None

@@ -1,9 +1,11 @@
 "Everything that `VOCFolder.check` promises to notice, one fault at a time; and what it promises to read."
 
+import errno
 import os
 import pickle
 import shutil
 import stat
+import subprocess
 import sys
 import time
 
@@ -41,7 +43,7 @@ def only(root, kind, *words, **options):
 
 
 def edit(path, change):
-    path.write_text(change(path.read_text()))
+    path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def picture(mode="RGB", size=SIZE):
@@ -100,7 +102,7 @@ def test_image_damaged_inside_is_found_by_the_deep_check(root):
 
 
 def test_image_is_text(root):
-    (root / "JPEGImages/f.jpg").write_text("<html>404</html>")
+    (root / "JPEGImages/f.jpg").write_text("<html>404</html>", encoding="utf-8")
     only(root, "image damaged", "JPEGImages/f.jpg")
 
 
@@ -277,13 +279,13 @@ def test_rows_for_unlisted_images_are_left_out(root):
     "text", ["", "a,disc", "image;tags\na;disc", "image,tags\na,disc,square", 'image,tags\na,"' + "x" * 200_000]
 )
 def test_table_that_is_none(root, text):
-    (root / "tags.csv").write_text(text)
+    (root / "tags.csv").write_text(text, encoding="utf-8")
     assert "table not usable" in problems(root)
 
 
 def test_table_written_by_windows(root):
     tags = [VOCFolder(root).tags(name).tolist() for name in VOCFolder(root).names]
-    text = (root / "tags.csv").read_text()
+    text = (root / "tags.csv").read_text(encoding="utf-8")
     (root / "tags.csv").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
     folder = VOCFolder(root)
     assert folder.check(progress=False) == []
@@ -294,13 +296,17 @@ def test_annotations(root):
     (root / "tags.csv").unlink()
     (root / "Annotations").mkdir()
     for name in VOCFolder(root).names:
-        (root / f"Annotations/{name}.xml").write_text("<annotation><object><name>disc</name></object></annotation>")
+        (root / f"Annotations/{name}.xml").write_text(
+            "<annotation><object><name>disc</name></object></annotation>", encoding="utf-8"
+        )
     folder = VOCFolder(root)
     folder.check(progress=False)
     assert folder.tags("f").tolist() == [True, True, False]
-    (root / "Annotations/f.xml").write_text("<annotation><object><name>disk</name></object></annotation>")
+    (root / "Annotations/f.xml").write_text(
+        "<annotation><object><name>disk</name></object></annotation>", encoding="utf-8"
+    )
     only(root, "tag not a class", "Annotations/f.xml", "disk is not a class (disc?)")
-    (root / "Annotations/f.xml").write_text("<annotation><object>")
+    (root / "Annotations/f.xml").write_text("<annotation><object>", encoding="utf-8")
     only(root, "annotation not usable", "Annotations/f.xml")
     (root / "Annotations/f.xml").unlink()
     only(root, "image without tags", "f")
@@ -331,7 +337,7 @@ def test_trainaug_is_train_where_it_is_missing(root):
 
 @pytest.mark.parametrize("text", ["", "\n \r\n", "\ufeff"])
 def test_list_empty(root, text):
-    (root / "ImageSets/Segmentation/val.txt").write_text(text)
+    (root / "ImageSets/Segmentation/val.txt").write_text(text, encoding="utf-8")
     only(root, "list empty", "val.txt")
 
 
@@ -390,7 +396,7 @@ def test_learned_from_and_judged_on(root):
 
 @pytest.mark.parametrize("text", ["", "disc\nsquare", "background", "background\na\na", "background\na;b"])
 def test_classes(root, text):
-    (root / "classes.txt").write_text(text)
+    (root / "classes.txt").write_text(text, encoding="utf-8")
     assert "classes not usable" in problems(root)
 
 
@@ -438,13 +444,13 @@ def test_changed_file_is_looked_at_again(root):
 def test_damaged_cache_is_no_cache(root, text):
     VOCFolder(root).check(progress=False)
     (cache,) = (root.parent / "cache/swsss").iterdir()
-    cache.write_text(text)
+    cache.write_text(text, encoding="utf-8")
     assert VOCFolder(root).check(progress=False) == []
 
 
 def test_read_only_data_and_no_place_for_the_cache(root, monkeypatch):
     blocked = root.parent / "a file"
-    blocked.write_text("")
+    blocked.write_text("", encoding="utf-8")
     monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
     before = sorted(root.rglob("*"))
     for path in [root, *before]:
@@ -516,7 +522,7 @@ def test_published_lists_are_read(tmp_path):
     if not lists.is_dir():
         pytest.skip("the published lists are not there")
     for number in (92, 183, 366, 732, 1464):
-        names, faults = parse_list((lists / f"{number}/labeled.txt").read_text())
+        names, faults = parse_list((lists / f"{number}/labeled.txt").read_text(encoding="utf-8"))
         assert len(names) == number and not faults
 
 
@@ -534,10 +540,10 @@ def test_clothing_co_parsing(tmp_path, monkeypatch):
 def test_project_path_from_notebooks_and_from_elsewhere(tmp_path, monkeypatch):
     project = tmp_path / "project"
     (project / "nbs").mkdir(parents=True)
-    (project / "settings.ini").write_text("[DEFAULT]\nlib_name = swsss\n")
+    (project / "settings.ini").write_text("[DEFAULT]\nlib_name = swsss\n", encoding="utf-8")
     other = project / "nbs" / "other"
     other.mkdir()
-    (other / "settings.ini").write_text("[DEFAULT]\nlib_name = something\n")
+    (other / "settings.ini").write_text("[DEFAULT]\nlib_name = something\n", encoding="utf-8")
     for here in (project, project / "nbs", other):
         monkeypatch.chdir(here)
         assert project_path("data") == project / "data"
@@ -590,22 +596,22 @@ def test_write_whole_keeps_the_old_file(tmp_path, error):
 @pytest.mark.parametrize("step", ["fsync", "replace"])
 def test_write_whole_when_the_disk_fails(tmp_path, monkeypatch, step):
     path = tmp_path / "x.txt"
-    path.write_text("old")
+    path.write_text("old", encoding="utf-8")
 
     def fails(*_):
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(os, step, fails)
     with pytest.raises(OSError, match="Input/output"):
-        write_whole(path, lambda unfinished: unfinished.write_text("new"))
-    assert [p.name for p in tmp_path.iterdir()] == ["x.txt"] and path.read_text() == "old"
+        write_whole(path, lambda unfinished: unfinished.write_text("new", encoding="utf-8"))
+    assert [p.name for p in tmp_path.iterdir()] == ["x.txt"] and path.read_text(encoding="utf-8") == "old"
 
 
 def test_write_whole_flushes_before_it_renames(tmp_path, monkeypatch):
     steps, fsync, replace = [], os.fsync, os.replace
     monkeypatch.setattr(os, "fsync", lambda handle: (steps.append("fsync"), fsync(handle)))
     monkeypatch.setattr(os, "replace", lambda *paths: (steps.append("replace"), replace(*paths)))
-    write_whole(tmp_path / "x", lambda unfinished: unfinished.write_text("new"))
+    write_whole(tmp_path / "x", lambda unfinished: unfinished.write_text("new", encoding="utf-8"))
     assert steps == ["fsync", "replace", "fsync"]
 
 
@@ -616,6 +622,42 @@ def test_write_whole_without_a_file_is_an_error(tmp_path):
 
 
 def test_saved_files_have_ordinary_permissions(tmp_path):
-    (tmp_path / "plain").write_text("x")
+    (tmp_path / "plain").write_text("x", encoding="utf-8")
     write_labels(tmp_path / "x.png", np.zeros((2, 2), int))
     assert (tmp_path / "x.png").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_side_that_opencv_cannot_turn(root):
+    "67 million pixels are fewer than 40,000 x 40,000, but one side alone can be too long."
+    Image.new("L", (20_000, 3)).save(root / "JPEGImages/f.jpg")
+    only(root, "image too large", "JPEGImages/f.jpg: 20,000 x 3, a side longer than 16,383 pixels")
+    Image.new("L", (16_383, 3)).save(root / "JPEGImages/f.jpg")
+    assert VOCFolder(root).check(progress=False) == ["1 greyscale image(s), read as three equal channels"]
+
+
+def test_folders_that_cannot_be_flushed_are_written_all_the_same(tmp_path, monkeypatch):
+    fsync = os.fsync
+
+    def invalid_on_folders(handle):
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", invalid_on_folders)
+    write_whole(tmp_path / "x", lambda unfinished: unfinished.write_text("new", encoding="utf-8"))
+    assert (tmp_path / "x").read_text(encoding="utf-8") == "new"
+
+
+def test_text_is_read_and_written_alike_in_every_locale(tmp_path):
+    "Python warns of every text file opened without an encoding; here such a warning is an error."
+    code = f"""
+import warnings
+warnings.filterwarnings("error", category=EncodingWarning, module="swsss")
+from swsss.data import open_folder
+from swsss.scenes import draw_demo
+open_folder({str(make_folder(tmp_path / "voc").root)!r}).check()
+draw_demo({str(tmp_path / "demo")!r}, strong=2, weak=1, val=1)
+"""
+    strict = ["-X", "warn_default_encoding"]
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path), "LC_ALL": "C", "PYTHONUTF8": "0"}
+    subprocess.run([sys.executable, *strict, "-c", code], check=True, env=environment)
