@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['REMEDIES', 'MAX_LINES_A_KIND', 'FolderError', 'Report', 'Finding', 'examine', 'examine_files', 'check_folder']
 
-# %% ../nbs/04_check.ipynb #ee69603b
+# %% ../nbs/04_check.ipynb #2c609475
 import hashlib
 import json
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from tqdm.auto import tqdm
 from .files import write_whole
 from swsss.images import (
     IGNORE_INDEX,
+    IMAGE_SUFFIXES,
     MAX_PIXELS,
     MAX_SIDE,
     Refusal,
@@ -35,7 +37,7 @@ from swsss.images import (
 )
 from .lists import read_annotation, short, tag_indices
 
-# %% ../nbs/04_check.ipynb #54033b57
+# %% ../nbs/04_check.ipynb #4911b300
 REMEDIES = {
     "list not usable": "write one image name a line into this file, UTF-8",
     "list empty": "write one image name a line into this file",
@@ -45,7 +47,7 @@ REMEDIES = {
     "classes not usable": "one class a line in classes.txt: background first, each once, at most 255, no ;",
     "table not usable": "columns image,tags; one row an image; tags joined by ;",
     "tag not a class": "correct the name, or add the class to classes.txt",
-    "image missing": "put the file into JPEGImages, or take its name out of the lists",
+    "image missing": "put the file into JPEGImages as .jpg, .png or .webp, or take its name out of the lists",
     "image twice": "one name, two files: keep one",
     "image empty": "the file has 0 bytes: copy it again, or take its name out of the lists",
     "image damaged": "copy the file again, or take its name out of the lists",
@@ -54,6 +56,7 @@ REMEDIES = {
     "image 16-bit": "convert it to 8 bits a channel, with the range you want to see",
     "image without tags": "give it a row in tags.csv (empty where only background is to be seen)",
     "annotation not usable": "correct the file, or give the image a row in tags.csv",
+    "mask twice": "one name, two files: keep one",
     "mask missing": "put the mask into SegmentationClass, or take the image out of the split or of val.txt",
     "mask damaged": "write the mask again, as a palette PNG",
     "mask too large": f"scale image and mask down, to at most {MAX_PIXELS:,} pixels and {MAX_SIDE:,} a side",
@@ -158,8 +161,8 @@ def examine(
     except Exception as error:  # as in read_image
         return Finding(_DAMAGED[what], short(str(error).replace(f"{path}: ", ""), 120))
 
-# %% ../nbs/04_check.ipynb #ab15ec8d
-_CACHE_VERSION = 1  # raise it when something else is found than before
+# %% ../nbs/04_check.ipynb #a5676f09
+_CACHE_VERSION = 2  # raise it when something else is found than before
 _CACHE_FILES = 500_000  # beyond, what is remembered of label folders long gone is dropped
 
 
@@ -221,7 +224,7 @@ def examine_files(
         _save_cache(root, {**cache, **fresh} if len(cache) < _CACHE_FILES else fresh)
     return {path: found for path, _, found in rows}
 
-# %% ../nbs/04_check.ipynb #ad71c3cd
+# %% ../nbs/04_check.ipynb #393f8637
 _NOTES = {
     "grey": "greyscale image(s), read as three equal channels",
     "alpha": "image(s) with alpha; it is dropped, the colour under it is used",
@@ -232,11 +235,19 @@ _NOTES = {
 }
 
 
-def _judge_image(folder, name: str, findings: dict, report: Report, notes: Counter) -> None:
+def _strays(folder) -> dict[str, Path]:
+    "Name in lower case -> a file that might be meant by it: of another kind, in a subfolder, or in other letters."
+    home = folder.root / "JPEGImages"
+    paths = (Path(where, file).relative_to(folder.root) for where, _, files in os.walk(home) for file in files)
+    return {unicodedata.normalize("NFC", path.stem).casefold(): path for path in paths}
+
+
+def _judge_image(folder, name: str, findings: dict, strays: dict, report: Report, notes: Counter) -> None:
     "Note what is wrong with one image, or unusual."
     files = folder.image_files.get(name, [])
     if not files:
-        return report.add("image missing", f"{short(name)}: no .jpg, .jpeg or .png of this name")
+        others = f"; {short(strays[name.casefold()])} is there" if name.casefold() in strays else ""
+        return report.add("image missing", f"{short(name)}: no {', '.join(IMAGE_SUFFIXES)} of this name{others}")
     if len(files) > 1:
         report.add("image twice", f"JPEGImages: {', '.join(sorted(short(file.name) for file in files))}")
     found = findings[folder.image_path(name)]
@@ -250,6 +261,8 @@ def _judge_mask(folder, name: str, path: Path, findings: dict, report: Report) -
     found = findings.get(path)
     if found is None:
         return report.add("mask missing", f"{short(name)}.png")
+    if len(folder.mask_files.get(name, [])) > 1 and path in folder.mask_files[name]:
+        report.add("mask twice", ", ".join(f"SegmentationClass/{short(file.name)}" for file in folder.mask_files[name]))
     where = short(path.relative_to(folder.root) if path.is_relative_to(folder.root) else path, 200)
     if found.kind:
         return report.add(found.kind, f"{where}: {found.detail}")
@@ -278,7 +291,7 @@ def _judge_tags(folder, name: str, findings: dict, report: Report, notes: Counte
         report.add("image without tags", short(name))
     notes["from mask"] += source == "mask"
 
-# %% ../nbs/04_check.ipynb #3567d4a1
+# %% ../nbs/04_check.ipynb #6b13dd38
 def _masks_used(folder, names: list[str], strong: set[str]) -> dict[Path, str]:
     "The masks that will be opened, and whose they are: to learn from, to judge on, or as the only source of tags."
     val = set(folder.listed("val"))
@@ -300,14 +313,19 @@ def _files_used(folder, names: list[str], masks: dict[Path, str]) -> list[tuple[
     ]
 
 
-def _untagged(folder, name: str, path: Path, findings: dict) -> bool:
-    "Whether a mask shows a class that is not among the tags of its image."
-    tags = folder.table.get(name)
-    if tags is None and folder.tag_source(name) == "Annotations":
-        seen = findings[folder.annotation_files[name][0]]
-        tags = [folder.classes.index(tag) for tag in seen.seen if tag in folder.classes]
-    shown = set(findings[path].seen if path in findings else ()) - {0, IGNORE_INDEX}
-    return tags is not None and not shown <= set(tags)
+def _classes_shown(findings: dict, path: Path | None) -> set[int]:
+    "The classes that a mask shows, background left out; none where it cannot be read."
+    return set(findings[path].seen if path in findings else ()) - {0, IGNORE_INDEX}
+
+
+def _classes_tagged(folder, name: str, findings: dict) -> set[int] | None:
+    "The classes that an image's tags name; None where they come from its mask, or from nowhere."
+    if name in folder.table:
+        return set(folder.table[name])
+    if folder.tag_source(name) == "Annotations":
+        seen = findings[folder.annotation_files[name][0]].seen
+        return set(tag_indices(seen, {c: i for i, c in enumerate(folder.classes)}, suggest=False)[0])
+    return None
 
 
 def _judge_lists(folder, report: Report) -> None:
@@ -318,7 +336,7 @@ def _judge_lists(folder, report: Report) -> None:
         if lists:
             report.add("learned from and judged on", f"{short(name)}: in val.txt and in {' and '.join(lists)}")
 
-# %% ../nbs/04_check.ipynb #601c5e26
+# %% ../nbs/04_check.ipynb #0a53d0a1
 def check_folder(
     folder,  # swsss.data.VOCFolder
     names: Iterable[str] | None = None,  # the images to be used; None: all that are listed
@@ -336,12 +354,14 @@ def check_folder(
     for kind, line in folder.faults:
         report.add(kind, line)
     _judge_lists(folder, report)
+    strays = _strays(folder) if any(name not in folder.image_files for name in names) else {}
     for name in names:
-        _judge_image(folder, name, findings, report, notes)
+        _judge_image(folder, name, findings, strays, report, notes)
         _judge_tags(folder, name, findings, report, notes)
     for path, name in masks.items():
         _judge_mask(folder, name, path, findings, report)
-        notes["untagged"] += _untagged(folder, name, path, findings)
+        tagged = _classes_tagged(folder, name, findings)
+        notes["untagged"] += tagged is not None and not _classes_shown(findings, path) <= tagged
     report.raise_if_any(folder.root)
     lines = [f"{notes[kind]:,} {text}" for kind, text in _NOTES.items() if notes[kind]]
     for line in lines if progress else ():

@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['LISTS', 'VOC_PLACES', 'find_voc', 'VOCFolder', 'read_split', 'open_folder']
 
-# %% ../nbs/05_data.ipynb #74cace32
+# %% ../nbs/05_data.ipynb #30a10b4e
 import copy
 import hashlib
 import json
 import os
 import re
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,9 +20,10 @@ from fastcore.basics import patch
 
 from .check import check_folder
 from .files import project_path
-from .images import IGNORE_INDEX, VOC_CLASSES, read_image, read_labels
+from .images import IGNORE_INDEX, IMAGE_SUFFIXES, VOC_CLASSES, read_image, read_labels
 from swsss.lists import (
     files_by_name,
+    label_maps,
     parse_list,
     parse_tags,
     read_annotation,
@@ -32,7 +34,7 @@ from swsss.lists import (
 )
 from .scenes import draw_demo
 
-# %% ../nbs/05_data.ipynb #72342dff
+# %% ../nbs/05_data.ipynb #aae6045e
 LISTS = ("train", "trainaug", "val")
 _LAYOUTS = ("", "VOCdevkit/VOC2012", "VOC2012")
 
@@ -59,7 +61,7 @@ class VOCFolder:
         self.root = find_voc(root)
         self._mask_dir = self.root / "SegmentationClass"
         self.faults = []  # (kind, line) of what is wrong with lists and tables; kinds are those of `swsss.check`
-        self.image_files = files_by_name(self.root / "JPEGImages", (".jpg", ".jpeg", ".png"))
+        self.image_files = files_by_name(self.root / "JPEGImages", IMAGE_SUFFIXES)
         self.mask_files = files_by_name(self._mask_dir, (".png",))
         self.annotation_files = files_by_name(self.root / "Annotations", (".xml",))
         self._label_dir, self._keep = None, None  # see with_labels
@@ -74,7 +76,7 @@ class VOCFolder:
         lists = ", ".join(f"{len(names):,} {which}" for which, names in self._lists.items())
         return f"VOCFolder({str(self.root)!r}: {self.num_classes} classes; {lists})"
 
-# %% ../nbs/05_data.ipynb #3f993fd2
+# %% ../nbs/05_data.ipynb #dd3eec8e
 @patch
 def _read_classes(self: VOCFolder) -> tuple[str, ...]:
     "classes.txt, else VOC's 21."
@@ -82,7 +84,8 @@ def _read_classes(self: VOCFolder) -> tuple[str, ...]:
     if not path.exists():
         return VOC_CLASSES
     try:
-        classes = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+        text = unicodedata.normalize("NFC", read_text(path))
+        classes = [line.strip() for line in text.splitlines() if line.strip()]
     except (OSError, ValueError) as error:
         self.faults.append(("classes not usable", str(error)))
         return VOC_CLASSES
@@ -131,7 +134,7 @@ def _read_tags(self: VOCFolder) -> dict[str, tuple[int, ...]]:
         self.faults.append((kind, f"tags.csv: {fault}"))
     return table
 
-# %% ../nbs/05_data.ipynb #32262e2d
+# %% ../nbs/05_data.ipynb #a1fd6d5e
 @patch
 def listed(
     self: VOCFolder,
@@ -145,7 +148,7 @@ def listed(
 def image_path(self: VOCFolder, name: str) -> Path:
     "The file of an image."
     if name not in self.image_files:
-        raise FileNotFoundError(f"{self.root / 'JPEGImages'} has no {short(name)}.jpg, .jpeg or .png")
+        raise FileNotFoundError(f"{self.root / 'JPEGImages'} has no {short(name)}{', '.join(IMAGE_SUFFIXES)}")
     return self.image_files[name][0]
 
 
@@ -165,7 +168,7 @@ def is_held_back(self: VOCFolder, name: str) -> bool:
 def mask_path(self: VOCFolder, name: str) -> Path | None:
     "The file that `labels(name)` reads, there or not; None where the mask is held back (see `with_labels`)."
     if self._keep is not None and name not in self._keep:
-        return self._label_dir and self._label_dir / f"{name}.png"
+        return self._label_dir and self._label_maps.get(name, self._label_dir / f"{name}.png")
     return self.mask_files[name][0] if name in self.mask_files else self._mask_dir / f"{name}.png"
 
 
@@ -259,7 +262,7 @@ def read_split(
         raise FileNotFoundError(f"split {str(split)!r}: no list at {path}; give a number, 'N@SEED', 'all' or a path")
     return _from_list(folder, path)
 
-# %% ../nbs/05_data.ipynb #9840f329
+# %% ../nbs/05_data.ipynb #2b824d83
 @patch
 def with_labels(
     self: VOCFolder,
@@ -271,7 +274,8 @@ def with_labels(
     view._label_dir = None if label_dir is None else project_path(label_dir)
     view._keep = {*keep, *self.listed("val")}
     if view._label_dir is not None and not view._label_dir.is_dir():
-        raise FileNotFoundError(f"no label folder at {view._label_dir}")
+        raise FileNotFoundError(f"There is no label folder {view._label_dir}.")
+    view._label_maps = label_maps(view._label_dir) if view._label_dir else {}
     return view
 
 # %% ../nbs/05_data.ipynb #d41b0ce4

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['MAX_TEXT_BYTES', 'MAX_LINES', 'short', 'read_bounded', 'read_text', 'name_of', 'parse_list', 'tag_indices',
-           'tags_of_labels', 'read_annotation', 'parse_tags', 'files_by_name']
+           'tags_of_labels', 'read_annotation', 'parse_tags', 'files_by_name', 'label_maps']
 
-# %% ../nbs/02_lists.ipynb #7295a6a7
+# %% ../nbs/02_lists.ipynb #d7ae82fe
 import csv
 import difflib
 import io
@@ -18,6 +18,8 @@ from pathlib import Path
 
 import numpy as np
 from defusedxml import ElementTree
+
+from .images import IMAGE_SUFFIXES
 
 # %% ../nbs/02_lists.ipynb #8c0d161c
 MAX_TEXT_BYTES = 2**24
@@ -60,10 +62,11 @@ def read_text(
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: byte {error.start} is not UTF-8; save it as UTF-8 text") from None
 
-# %% ../nbs/02_lists.ipynb #fdaf9200
-_PAIR = re.compile(r"(.+\.(?:jpe?g|png))\s+(\S.*\.png)", re.IGNORECASE)
+# %% ../nbs/02_lists.ipynb #0014659d
+_PHOTO = "|".join(map(re.escape, IMAGE_SUFFIXES))
+_PAIR = re.compile(rf"(.+(?:{_PHOTO}))\s+(\S.*\.png)", re.IGNORECASE)
 _SIMPLE = re.compile(r"\w[\w -]{0,199}", re.ASCII)  # nearly every name, and nothing in it to think about
-_SUFFIX = re.compile(r"\.(?:jpe?g|png)$", re.IGNORECASE)
+_SUFFIX = re.compile(rf"(?:{_PHOTO})$", re.IGNORECASE)
 
 
 def name_of(
@@ -80,6 +83,9 @@ def name_of(
     image = pair[1] if pair else entry
     name = _SUFFIX.sub("", re.sub(r"^\.?/?JPEGImages/", "", image))
     odd = name != name.strip() or name.startswith(".") or _SUFFIX.search(name)  # would be read back as another name
+    if re.fullmatch(r"[\w-][^/\\]*(?:/[\w-][^/\\]*)+", name):
+        flat = name.replace("/", "_")
+        raise ValueError(f"{short(name)}: subfolders are not read; move this file up into JPEGImages as {short(flat)}")
     if not name or odd or re.search(r"[/\\\x00-\x1f\x7f]", name) or len(name.encode()) > 200:
         raise ValueError(f"{short(entry)}: not the name of a file in JPEGImages")
     if pair and _SUFFIX.sub("", pair[2].rsplit("/", 1)[-1]) != name:
@@ -105,7 +111,17 @@ def parse_list(
         names.setdefault(name, number)
     return list(names), faults
 
-# %% ../nbs/02_lists.ipynb #7b3fd1af
+# %% ../nbs/02_lists.ipynb #1ba906ae
+def _hint(tag: str, index: dict[str, int]) -> str:
+    "What may have been meant by a tag that is no class."
+    for mark in ",|/+":
+        parts = [part.strip() for part in tag.split(mark)]
+        if len(parts) > 1 and any(part in index for part in parts):
+            return f" (tags are joined by semicolons: {short(';'.join(parts), 60)})"
+    near = difflib.get_close_matches(tag[:50], index, 1)
+    return f" ({near[0]}?)" if near else ""
+
+
 def tag_indices(
     tags: Iterable[str],
     index: dict[str, int],  # class name -> class index
@@ -113,12 +129,12 @@ def tag_indices(
 ) -> tuple[tuple[int, ...], list[str]]:  # indices; what is wrong with the others
     "The indices of the tags that are classes, and what is wrong with the others."
     indices, faults = [], []
-    for tag in tags:
+    for tag in (unicodedata.normalize("NFC", tag) for tag in tags):
         if tag in index:
             indices.append(index[tag])
             continue
-        near = difflib.get_close_matches(tag[:50], index, 1) if suggest else []
-        faults.append(f"{short(tag, 40)} is not a class" + (f" ({near[0]}?)" if near else ""))
+        hint = _hint(tag[:500], index) if suggest else ""
+        faults.append(f"{short(tag, 40)} is not a class{hint}")
     return tuple(indices), faults
 
 
@@ -179,7 +195,7 @@ def _read_row(row: list[str], line: int, index: dict[str, int], table: dict, fau
     table[name], unknown = tag_indices(tags, index, suggest=len(faults) < 100)
     faults += [("tag not a class", f"line {line}: {short(name)}: {fault}") for fault in unknown]
 
-# %% ../nbs/02_lists.ipynb #2bfe27bb
+# %% ../nbs/02_lists.ipynb #fc8ac1b0
 def files_by_name(
     folder: Path,  # none there: no files
     suffixes: tuple[str, ...],  # in lower case, such as (".png",)
@@ -189,6 +205,13 @@ def files_by_name(
     if folder.is_dir():
         for entry in os.scandir(folder):
             stem, suffix = os.path.splitext(entry.name)
-            if suffix.lower() in suffixes:
+            if suffix.lower() in suffixes and not stem.startswith("."):
                 files.setdefault(unicodedata.normalize("NFC", stem), []).append(Path(entry.path))
-    return files
+    return {name: sorted(paths, key=lambda path: path.name.swapcase()) for name, paths in files.items()}
+
+
+def label_maps(
+    folder: str | os.PathLike,  # a label folder, a snapshot or an export; none there: no label maps
+) -> dict[str, Path]:  # name -> its PNG, by name in order
+    "The label maps in a folder by the names of their images."
+    return {name: paths[0] for name, paths in sorted(files_by_name(Path(folder), (".png",)).items())}

@@ -3,11 +3,13 @@
 import errno
 import os
 import pickle
+import re
 import shutil
 import stat
 import subprocess
 import sys
 import time
+import unicodedata
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from swsss.check import FolderError
 from swsss.data import VOCFolder, read_split
 from swsss.files import project_path, write_whole
 from swsss.images import voc_palette, write_labels
-from swsss.lists import parse_list
+from swsss.lists import label_maps, parse_list
 
 
 @pytest.fixture
@@ -661,3 +663,108 @@ draw_demo({str(tmp_path / "demo")!r}, strong=2, weak=1, val=1)
     strict = ["-X", "warn_default_encoding"]
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path), "LC_ALL": "C", "PYTHONUTF8": "0"}
     subprocess.run([sys.executable, *strict, "-c", code], check=True, env=environment)
+
+
+# what others write, and what is said of it
+
+
+@pytest.mark.parametrize("name", ["f.webp", "f.jpg", "f.WEBP"])
+def test_webp_is_read_whatever_it_is_called(root, name):
+    (root / "JPEGImages/f.jpg").unlink()
+    pixels = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(root / f"JPEGImages/{name}", format="WEBP", lossless=True)
+    edit(root / "ImageSets/Segmentation/trainaug.txt", lambda text: text.replace("f\n", "JPEGImages/f.webp\n"))
+    folder = VOCFolder(root)
+    assert folder.check(progress=False) == [] and (folder.image("f") == pixels).all()
+    path = root / f"JPEGImages/{name}"
+    path.write_bytes(path.read_bytes()[:-30])
+    only(root, "image damaged", f"JPEGImages/{name}")
+
+
+@pytest.mark.parametrize(
+    "there", ["JPEGImages/f.heic", "JPEGImages/F.jpg", "JPEGImages/2019/f.jpg", "JPEGImages/2019/may/f.JPG"]
+)
+def test_photo_that_is_there_in_another_way_is_named(root, there):
+    (root / there).parent.mkdir(parents=True, exist_ok=True)
+    (root / "JPEGImages/f.jpg").rename(root / there)
+    only(root, "image missing", f"f: no .jpg, .jpeg, .png, .webp of this name; {there} is there")
+
+
+def test_names_in_subfolders_are_refused_with_a_name_that_works(root):
+    edit(root / "ImageSets/Segmentation/trainaug.txt", lambda text: text + "JPEGImages/2019/x.jpg\n")
+    advice = "2019/x: subfolders are not read; move this file up into JPEGImages as 2019_x"
+    only(root, "name not usable", "trainaug.txt: line 9", advice)
+
+
+def test_command_that_moves_photos_out_of_subfolders(root, tmp_path):
+    "As it stands in data/README.md."
+    command = re.search(r'python -c "(.+?)"\n', project_path("data/README.md").read_text(encoding="utf-8"), re.DOTALL)[
+        1
+    ]
+    for year in ("2019", "2020"):
+        (root / f"JPEGImages/{year}").mkdir()
+        shutil.copy(root / "JPEGImages/a.jpg", root / f"JPEGImages/{year}/x.jpg")
+    (root / "JPEGImages/2020/may").mkdir()
+    shutil.copy(root / "JPEGImages/a.jpg", root / "JPEGImages/2020/may/y.jpg")
+    subprocess.run([sys.executable, "-c", command], check=True, cwd=root)
+    assert {"2019_x.jpg", "2020_x.jpg", "2020_may_y.jpg", "a.jpg"} <= {
+        path.name for path in (root / "JPEGImages").glob("*.*")
+    }
+    assert not list(root.glob("JPEGImages/*/**/*.jpg"))
+
+
+@pytest.mark.parametrize("cell", ['"disc, square"', "disc|square", '"disc,square,dics"', "disc/square"])
+def test_tags_joined_by_something_else(root, cell):
+    edit(root / "tags.csv", lambda text: text.replace("f,disc;square", f"f,{cell}"))
+    only(root, "tag not a class", "tags.csv: line 7: f: ", "is not a class (tags are joined by semicolons: disc;square")
+
+
+def decomposed(text):
+    return unicodedata.normalize("NFD", text)
+
+
+def test_names_and_endings_in_any_form(root):
+    "Lists, tables and files may each store accents in their own way, and end in capitals."
+    names = ["Zürich", "é", "ü x"]
+    for old, name in zip("abf", names, strict=True):
+        (root / f"JPEGImages/{old}.jpg").rename(root / f"JPEGImages/{decomposed(name)}.JPG")
+        if old in "ab":
+            (root / f"SegmentationClass/{old}.png").rename(root / f"SegmentationClass/{decomposed(name)}.PNG")
+        for which in LISTS:
+            edit(
+                root / f"ImageSets/Segmentation/{which}.txt",
+                lambda text, o=old, n=name: text.replace(f"{o}\n", f"{n}\n"),
+            )
+        edit(root / "tags.csv", lambda text, o=old, n=name: text.replace(f"\n{o},", f"\n{decomposed(n)},"))
+    edit(root / "classes.txt", lambda text: text.replace("disc", "Süß"))
+    edit(root / "tags.csv", lambda text: text.replace("disc", decomposed("Süß")))
+    folder = VOCFolder(root)
+    assert folder.check(progress=False) == []
+    assert folder.listed("train") == ["Zürich", "é", "c", "d"] and folder.has_mask("é")
+    assert folder.labels("Zürich").shape == folder.image("ü x").shape[:2] == SIZE
+
+
+def test_label_maps_in_any_form(root, tmp_path):
+    "A label folder is listed by the same rule as the photos, and stray files are no labels."
+    labels = tmp_path / "labels"
+    write_labels(labels / f"{decomposed('é')}.PNG", np.zeros(SIZE, int))
+    write_labels(labels / "f.Png", np.ones(SIZE, int))
+    for stray in ("._f.png", ".tmp-01.png", "f.txt", "f.npy"):
+        (labels / stray).write_bytes(b"stray")
+    assert {name: path.name for name, path in label_maps(labels).items()} == {
+        "f": "f.Png",
+        "é": f"{decomposed('é')}.PNG",
+    }
+    view = VOCFolder(root).with_labels(labels, keep="abcd")
+    assert (view.labels("f") == 1).all() and view.has_mask("f") and not view.has_mask("e")
+
+
+def test_stray_files_beside_photos_and_masks(root):
+    for file in ("JPEGImages/._a.jpg", "SegmentationClass/._a.png", "SegmentationClass/Thumbs.db"):
+        (root / file).write_bytes(b"stray")
+    assert VOCFolder(root).check(progress=False) == []
+
+
+def test_two_masks_of_one_name(root):
+    shutil.copy(root / "SegmentationClass/a.png", root / "SegmentationClass/a.PNG")
+    only(root, "mask twice", "SegmentationClass/a.png, SegmentationClass/a.PNG")
