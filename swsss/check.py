@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['REMEDIES', 'MAX_LINES_A_KIND', 'FolderError', 'Report', 'Finding', 'examine', 'examine_files', 'check_folder']
 
-# %% ../nbs/04_check.ipynb #2c609475
+# %% ../nbs/04_check.ipynb #5337d90a
 import hashlib
 import json
 import os
@@ -25,6 +25,7 @@ from .files import write_whole
 from swsss.images import (
     IGNORE_INDEX,
     IMAGE_SUFFIXES,
+    LARGE_PIXELS,
     MAX_PIXELS,
     MAX_SIDE,
     Refusal,
@@ -37,7 +38,7 @@ from swsss.images import (
 )
 from .lists import read_annotation, short, tag_indices
 
-# %% ../nbs/04_check.ipynb #4911b300
+# %% ../nbs/04_check.ipynb #fe26e075
 REMEDIES = {
     "list not usable": "write one image name a line into this file, UTF-8",
     "list empty": "write one image name a line into this file",
@@ -60,7 +61,14 @@ REMEDIES = {
     "mask missing": "put the mask into SegmentationClass, or take the image out of the split or of val.txt",
     "mask damaged": "write the mask again, as a palette PNG",
     "mask too large": f"scale image and mask down, to at most {MAX_PIXELS:,} pixels and {MAX_SIDE:,} a side",
-    "mask not indexed": "save the mask as a palette PNG, or as 8-bit greyscale, the pixel being the index of its class",
+    "mask not indexed": "save the mask as a palette PNG, or as 8-bit greyscale, a pixel being the index of its class. "
+    "Black and white masks of one class: python -c "
+    "\"from swsss.data import remap_masks; remap_masks(r'{root}', {255: 1})\"",
+    "mask of 0 and 255": "here 255 is void, so these masks show no class and nothing can be learned. If 255 is your "
+    "object, this makes it class 1 and keeps the masks as they were beside: python -c "
+    "\"from swsss.data import remap_masks; remap_masks(r'{root}', {255: 1})\"",
+    "mask void throughout": "255 everywhere teaches nothing: draw the mask, or take the image out of the list",
+    "masks show no class": "all are background throughout: are these the right masks?",
     "mask of another size": "the mask must have the height and width of the upright photo",
     "mask with unknown index": "use indices of classes, or 255 for void; or add the class to classes.txt",
 }
@@ -87,14 +95,16 @@ class Report:
         if self.counts[kind] <= 1000:
             self.lines.setdefault(kind, []).append(line)
 
-    def text(self) -> str:
-        "All kinds in the order of `REMEDIES`, at most 20 lines each."
+    def text(self, root: str | os.PathLike = "ROOT") -> str:
+        "All kinds in the order of `REMEDIES`, at most 20 lines each; `root` is the folder that remedies speak of."
         parts = []
         for kind in filter(self.counts.__contains__, REMEDIES):
             count, lines = self.counts[kind], self.lines[kind]
             shown = lines if count < MAX_LINES_A_KIND else lines[: MAX_LINES_A_KIND - 2]
             rest = [f"... and {count - len(shown):,} more"] if count > len(shown) else []
-            parts.append("\n    ".join([f"{kind} ({count:,}): {REMEDIES[kind]}", *shown, *rest]))
+            parts.append(
+                "\n    ".join([f"{kind} ({count:,}): {REMEDIES[kind].replace('{root}', str(root))}", *shown, *rest])
+            )
         return "\n".join(parts)
 
     def raise_if_any(self, root: Path) -> None:
@@ -102,7 +112,7 @@ class Report:
         if self.counts:
             count = self.counts.total()
             head = f"{count:,} problem{'s' * (count > 1)} in {root}; nothing was started."
-            raise FolderError(f"{head}\n{self.text()}", self.lines)
+            raise FolderError(f"{head}\n{self.text(root)}", self.lines)
 
 # %% ../nbs/04_check.ipynb #1d49e0c0
 class Finding(NamedTuple):
@@ -224,13 +234,16 @@ def examine_files(
         _save_cache(root, {**cache, **fresh} if len(cache) < _CACHE_FILES else fresh)
     return {path: found for path, _, found in rows}
 
-# %% ../nbs/04_check.ipynb #393f8637
+# %% ../nbs/04_check.ipynb #8cb095f9
 _NOTES = {
     "grey": "greyscale image(s), read as three equal channels",
     "alpha": "image(s) with alpha; it is dropped, the colour under it is used",
     "rotated": "image(s) with EXIF orientation, read upright; masks are taken to be upright too",
+    "large": f"photo(s) of more than {LARGE_PIXELS / 1e6:.1f} megapixels; labels for them are predicted in overlapping "
+    "windows, which takes the longer the larger they are",
     "unlisted": "row(s) of tags.csv for images in none of the lists, left out",
     "untagged": "mask(s) that show a class which is not among the image's tags",
+    "unlike tags": "mask(s) of nothing but background and void (255), although the image's tags name a class",
     "from mask": "image(s) whose tags come from their masks: no row in tags.csv, no annotation",
 }
 
@@ -254,6 +267,12 @@ def _judge_image(folder, name: str, findings: dict, strays: dict, report: Report
     if found.kind:
         report.add(found.kind, f"JPEGImages/{short(files[0].name)}: {found.detail}")
     notes.update(found.seen)
+    notes["large"] += found.size[0] * found.size[1] > LARGE_PIXELS
+
+
+def _where(folder, path: Path) -> str:
+    "A file's place, for a message."
+    return short(path.relative_to(folder.root) if path.is_relative_to(folder.root) else path, 200)
 
 
 def _judge_mask(folder, name: str, path: Path, findings: dict, report: Report) -> None:
@@ -263,7 +282,7 @@ def _judge_mask(folder, name: str, path: Path, findings: dict, report: Report) -
         return report.add("mask missing", f"{short(name)}.png")
     if len(folder.mask_files.get(name, [])) > 1 and path in folder.mask_files[name]:
         report.add("mask twice", ", ".join(f"SegmentationClass/{short(file.name)}" for file in folder.mask_files[name]))
-    where = short(path.relative_to(folder.root) if path.is_relative_to(folder.root) else path, 200)
+    where = _where(folder, path)
     if found.kind:
         return report.add(found.kind, f"{where}: {found.detail}")
     image = findings.get(folder.image_path(name)) if name in folder.image_files else None
@@ -291,7 +310,7 @@ def _judge_tags(folder, name: str, findings: dict, report: Report, notes: Counte
         report.add("image without tags", short(name))
     notes["from mask"] += source == "mask"
 
-# %% ../nbs/04_check.ipynb #6b13dd38
+# %% ../nbs/04_check.ipynb #809484a3
 def _masks_used(folder, names: list[str], strong: set[str]) -> dict[Path, str]:
     "The masks that will be opened, and whose they are: to learn from, to judge on, or as the only source of tags."
     val = set(folder.listed("val"))
@@ -328,6 +347,35 @@ def _classes_tagged(folder, name: str, findings: dict) -> set[int] | None:
     return None
 
 
+def _judge_masks_together(folder, names: Iterable[str], findings: dict, report: Report, notes: Counter) -> None:
+    "Note masks, those to learn from or those to judge on, that show no class: one by one, or all of them."
+    paths = {name: folder.mask_path(name) for name in names}
+    seen = {name: findings[path].seen for name, path in paths.items() if path in findings and not findings[path].kind}
+    black_white = [n for n in seen if seen[n] == (0, IGNORE_INDEX) and _classes_tagged(folder, n, findings) != set()]
+    void = [n for n in seen if seen[n] == (IGNORE_INDEX,)]
+    if any(set(indices) - {0, IGNORE_INDEX} for indices in seen.values()):
+        notes["unlike tags"] += len(black_white)
+    elif black_white:
+        for name in [*black_white, *void]:
+            report.add("mask of 0 and 255", f"{_where(folder, paths[name])}: no other number in it")
+        return
+    elif seen and not void:
+        report.add("masks show no class", f"{len(seen):,} of {len(seen):,}, such as {_where(folder, paths[min(seen)])}")
+    for name in void:
+        report.add("mask void throughout", f"{_where(folder, paths[name])}")
+
+
+def _tagged_but_not_shown(folder, names: list[str], masks: dict[Path, str], findings: dict) -> list[str]:
+    "A sentence on classes that tags name and no mask shows; none where there is no such class."
+    shown = set().union(*(_classes_shown(findings, path) for path in masks))
+    tagged = {name: (_classes_tagged(folder, name, findings) or set()) - shown - {0} for name in names}
+    if not masks or not any(tagged.values()):
+        return []
+    missing = [folder.classes[k] for k in sorted(set().union(*tagged.values()))]
+    some = ", ".join(missing[:10]) + f" and {len(missing) - 10} more" * (len(missing) > 10)
+    return [f"{sum(map(bool, tagged.values())):,} image(s) tagged with classes that no mask shows: {some}"]
+
+
 def _judge_lists(folder, report: Report) -> None:
     "Note images that are learned from and judged on."
     learned = {f"{which}.txt": set(folder.listed(which)) for which in ("train", "trainaug")}
@@ -336,7 +384,7 @@ def _judge_lists(folder, report: Report) -> None:
         if lists:
             report.add("learned from and judged on", f"{short(name)}: in val.txt and in {' and '.join(lists)}")
 
-# %% ../nbs/04_check.ipynb #0a53d0a1
+# %% ../nbs/04_check.ipynb #4da4e852
 def check_folder(
     folder,  # swsss.data.VOCFolder
     names: Iterable[str] | None = None,  # the images to be used; None: all that are listed
@@ -362,8 +410,11 @@ def check_folder(
         _judge_mask(folder, name, path, findings, report)
         tagged = _classes_tagged(folder, name, findings)
         notes["untagged"] += tagged is not None and not _classes_shown(findings, path) <= tagged
+    for together in ([name for name in names if name in strong], folder.listed("val")):
+        _judge_masks_together(folder, together, findings, report, notes)
     report.raise_if_any(folder.root)
     lines = [f"{notes[kind]:,} {text}" for kind, text in _NOTES.items() if notes[kind]]
+    lines += _tagged_but_not_shown(folder, names, masks, findings)
     for line in lines if progress else ():
         print(line)
     return lines

@@ -18,9 +18,9 @@ from PIL import Image
 
 from swsss import check
 from swsss.check import FolderError
-from swsss.data import VOCFolder, read_split
+from swsss.data import VOCFolder, read_split, remap_masks
 from swsss.files import project_path, write_whole
-from swsss.images import voc_palette, write_labels
+from swsss.images import read_labels, voc_palette, write_labels
 from swsss.lists import label_maps, parse_list
 
 
@@ -768,3 +768,108 @@ def test_stray_files_beside_photos_and_masks(root):
 def test_two_masks_of_one_name(root):
     shutil.copy(root / "SegmentationClass/a.png", root / "SegmentationClass/a.PNG")
     only(root, "mask twice", "SegmentationClass/a.png, SegmentationClass/a.PNG")
+
+
+# masks that would teach nothing
+
+
+def black_and_white(root, names):
+    for name in names:
+        path = root / f"SegmentationClass/{name}.png"
+        Image.fromarray(np.where(np.array(Image.open(path)) % 255 > 0, 255, 0).astype(np.uint8)).save(path)
+
+
+def remedy_of(error):
+    "The command that a message offers."
+    return re.search(r'python -c "(.+?)"', str(error))[1]
+
+
+def test_masks_of_0_and_255_are_refused_and_the_remedy_works(root):
+    edit(root / "classes.txt", lambda text: "background\ndisc")
+    edit(root / "tags.csv", lambda text: text.replace(";square", ""))
+    names = LISTS["train"] + LISTS["val"]
+    black_and_white(root, names)
+    with pytest.raises(FolderError) as caught:
+        VOCFolder(root).check(progress=False)
+    lines = [f"SegmentationClass/{name}.png: no other number in it" for name in names]
+    assert caught.value.problems == {"mask of 0 and 255": lines}
+    subprocess.run([sys.executable, "-c", remedy_of(caught.value)], check=True)
+    folder = VOCFolder(root)
+    assert folder.check(progress=False) == []
+    assert {tuple(np.unique(folder.labels(name))) for name in names} == {(0, 1)}
+    assert sorted(path.stem for path in (root / "SegmentationClass-before").iterdir()) == sorted(names)
+
+
+def test_masks_of_0_and_255_without_any_tags(root):
+    "Where tags come from masks, they name no class at all."
+    (root / "tags.csv").unlink()
+    black_and_white(root, LISTS["train"] + LISTS["val"])
+    found = problems(root)
+    assert len(found["mask of 0 and 255"]) == 7 and set(found) == {"mask of 0 and 255", "image without tags"}
+
+
+def test_masks_of_0_and_255_only_to_judge_on(root):
+    black_and_white(root, LISTS["val"])
+    assert len(problems(root)["mask of 0 and 255"]) == 3
+
+
+def test_one_mask_of_0_and_255_among_others_is_noted(root):
+    black_and_white(root, "b")
+    (line,) = VOCFolder(root).check(progress=False)
+    assert line == "1 mask(s) of nothing but background and void (255), although the image's tags name a class"
+
+
+def test_remapping_goes_on_where_it_was_killed(root, monkeypatch):
+    black_and_white(root, LISTS["train"])
+    before = {name: (root / f"SegmentationClass/{name}.png").read_bytes() for name in LISTS["train"]}
+    replace, done = os.replace, []
+
+    def killed(*paths):
+        done.append(paths)
+        if len(done) == 4:
+            raise KeyboardInterrupt
+        replace(*paths)
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        remap_masks(root, {255: 1})
+    monkeypatch.setattr(os, "replace", replace)
+    remap_masks(root, {255: 1})
+    kept = root / "SegmentationClass-before"
+    assert {name: (kept / f"{name}.png").read_bytes() for name in before} == before
+    assert all((read_labels(root / f"SegmentationClass/{name}.png") < 255).all() for name in before)
+
+
+def test_remapping_leaves_colours_alone(root):
+    Image.fromarray(np.full((*SIZE, 3), (9, 9, 8), np.uint8)).save(root / "SegmentationClass/a.png")
+    with pytest.raises(ValueError, match=r"a\.png holds colours"):
+        remap_masks(root, {255: 1})
+
+
+@pytest.mark.parametrize("name", ["b", "y"])
+def test_mask_void_throughout(root, name):
+    write_labels(root / f"SegmentationClass/{name}.png", np.full(SIZE, 255))
+    only(root, "mask void throughout", f"SegmentationClass/{name}.png")
+
+
+@pytest.mark.parametrize("names", ["abcd", "xyz"])
+def test_masks_that_are_background_throughout(root, names):
+    for name in names:
+        write_labels(root / f"SegmentationClass/{name}.png", np.zeros(SIZE, int))
+    only(root, "masks show no class", f"{len(names)} of {len(names)}, such as SegmentationClass/{names[0]}.png")
+
+
+def test_class_that_is_tagged_and_shown_by_no_mask_is_noted(root):
+    edit(root / "classes.txt", lambda text: text + "\nstar\ncross")
+    edit(root / "tags.csv", lambda text: text.replace("e,disc", "e,disc;star").replace("f,disc", "f,disc;star;cross"))
+    (line,) = VOCFolder(root).check(progress=False)
+    assert line == "2 image(s) tagged with classes that no mask shows: star, cross"
+
+
+def test_large_photos_are_counted(root):
+    Image.new("RGB", (3000, 2000)).save(root / "JPEGImages/f.jpg")
+    Image.new("RGB", (2048, 2048)).save(root / "JPEGImages/g.jpg")
+    (line,) = VOCFolder(root).check(progress=False)
+    assert line.startswith(
+        "1 photo(s) of more than 4.2 megapixels; labels for them are predicted in overlapping windows"
+    )
