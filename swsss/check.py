@@ -38,7 +38,7 @@ from swsss.images import (
 )
 from .lists import read_annotation, short, tag_indices
 
-# %% ../nbs/04_check.ipynb #fe26e075
+# %% ../nbs/04_check.ipynb #810c1c80
 REMEDIES = {
     "list not usable": "write one image name a line into this file, UTF-8",
     "list empty": "write one image name a line into this file",
@@ -57,6 +57,7 @@ REMEDIES = {
     "image 16-bit": "convert it to 8 bits a channel, with the range you want to see",
     "image without tags": "give it a row in tags.csv (empty where only background is to be seen)",
     "annotation not usable": "correct the file, or give the image a row in tags.csv",
+    "too few masks": "save masks in SegmentationClass, each as NAME.png of its photo NAME.jpg",
     "mask twice": "one name, two files: keep one",
     "mask missing": "put the mask into SegmentationClass, or take the image out of the split or of val.txt",
     "mask damaged": "write the mask again, as a palette PNG",
@@ -234,7 +235,7 @@ def examine_files(
         _save_cache(root, {**cache, **fresh} if len(cache) < _CACHE_FILES else fresh)
     return {path: found for path, _, found in rows}
 
-# %% ../nbs/04_check.ipynb #8cb095f9
+# %% ../nbs/04_check.ipynb #5219dfd9
 _NOTES = {
     "grey": "greyscale image(s), read as three equal channels",
     "alpha": "image(s) with alpha; it is dropped, the colour under it is used",
@@ -248,10 +249,16 @@ _NOTES = {
 }
 
 
+def _where(folder, path: Path) -> str:
+    "A file's place, for a message."
+    return short(path.relative_to(folder.root) if path.is_relative_to(folder.root) else path, 200)
+
+
 def _strays(folder) -> dict[str, Path]:
     "Name in lower case -> a file that might be meant by it: of another kind, in a subfolder, or in other letters."
-    home = folder.root / "JPEGImages"
-    paths = (Path(where, file).relative_to(folder.root) for where, _, files in os.walk(home) for file in files)
+    home, masks = folder.photo_dir, folder.mask_dir
+    paths = (Path(where, file) for where, _, files in os.walk(home) if Path(where) != masks for file in files)
+    paths = (path.relative_to(folder.root) for path in paths if path.suffix.lower() not in (".csv", ".txt", ".json"))
     return {unicodedata.normalize("NFC", path.stem).casefold(): path for path in paths}
 
 
@@ -262,17 +269,12 @@ def _judge_image(folder, name: str, findings: dict, strays: dict, report: Report
         others = f"; {short(strays[name.casefold()])} is there" if name.casefold() in strays else ""
         return report.add("image missing", f"{short(name)}: no {', '.join(IMAGE_SUFFIXES)} of this name{others}")
     if len(files) > 1:
-        report.add("image twice", f"JPEGImages: {', '.join(sorted(short(file.name) for file in files))}")
+        report.add("image twice", f"{folder.photo_dir.name}: {', '.join(short(file.name) for file in files)}")
     found = findings[folder.image_path(name)]
     if found.kind:
-        report.add(found.kind, f"JPEGImages/{short(files[0].name)}: {found.detail}")
+        report.add(found.kind, f"{_where(folder, files[0])}: {found.detail}")
     notes.update(found.seen)
     notes["large"] += found.size[0] * found.size[1] > LARGE_PIXELS
-
-
-def _where(folder, path: Path) -> str:
-    "A file's place, for a message."
-    return short(path.relative_to(folder.root) if path.is_relative_to(folder.root) else path, 200)
 
 
 def _judge_mask(folder, name: str, path: Path, findings: dict, report: Report) -> None:
@@ -281,7 +283,7 @@ def _judge_mask(folder, name: str, path: Path, findings: dict, report: Report) -
     if found is None:
         return report.add("mask missing", f"{short(name)}.png")
     if len(folder.mask_files.get(name, [])) > 1 and path in folder.mask_files[name]:
-        report.add("mask twice", ", ".join(f"SegmentationClass/{short(file.name)}" for file in folder.mask_files[name]))
+        report.add("mask twice", ", ".join(_where(folder, file) for file in folder.mask_files[name]))
     where = _where(folder, path)
     if found.kind:
         return report.add(found.kind, f"{where}: {found.detail}")
@@ -384,24 +386,16 @@ def _judge_lists(folder, report: Report) -> None:
         if lists:
             report.add("learned from and judged on", f"{short(name)}: in val.txt and in {' and '.join(lists)}")
 
-# %% ../nbs/04_check.ipynb #4da4e852
-def check_folder(
-    folder,  # swsss.data.VOCFolder
-    names: Iterable[str] | None = None,  # the images to be used; None: all that are listed
-    strong: Iterable[str] | None = None,  # those whose masks will be learned from; None: train.txt
-    deep: bool = False,  # decode every image, not only those whose end is missing
-    progress: bool = True,  # a bar where it takes long, and the notes printed
-) -> list[str]:  # what is used although it is unusual, and how
-    "Raise one `FolderError` with everything that is wrong with the folder, before anything is trained."
-    own = (name for name in folder.listed("train") if not folder.is_held_back(name))
-    strong = set(own if strong is None else strong)
-    names = list(dict.fromkeys([*(folder.names if names is None else names), *strong]))
-    masks = _masks_used(folder, names, strong)
-    findings = examine_files(folder.root, _files_used(folder, names, masks), deep, progress)
-    report, notes = Report(), Counter(unlisted=len(folder.table.keys() - set(folder.names)))
-    for kind, line in folder.faults:
-        report.add(kind, line)
-    _judge_lists(folder, report)
+# %% ../nbs/04_check.ipynb #90196f96
+_DERIVED = (
+    "No lists in ImageSets/Segmentation, so they follow from the files: {train:,} photo(s) with a mask to learn from, "
+    "{val:,} with a mask to judge by, {weak:,} with tags alone. This keeps them as they are: python -c "
+    "\"from swsss.data import VOCFolder; VOCFolder(r'{root}').write_lists()\""
+)
+
+
+def _judge_files(folder, names: list[str], masks: dict, findings: dict, report: Report, notes: Counter) -> None:
+    "Note what is wrong with each image and each mask, or unusual."
     strays = _strays(folder) if any(name not in folder.image_files for name in names) else {}
     for name in names:
         _judge_image(folder, name, findings, strays, report, notes)
@@ -410,11 +404,41 @@ def check_folder(
         _judge_mask(folder, name, path, findings, report)
         tagged = _classes_tagged(folder, name, findings)
         notes["untagged"] += tagged is not None and not _classes_shown(findings, path) <= tagged
-    for together in ([name for name in names if name in strong], folder.listed("val")):
-        _judge_masks_together(folder, together, findings, report, notes)
-    report.raise_if_any(folder.root)
+
+
+def _in_words(folder, names: list[str], masks: dict, findings: dict, notes: Counter) -> list[str]:
+    "What is used although it is unusual, a line each."
     lines = [f"{notes[kind]:,} {text}" for kind, text in _NOTES.items() if notes[kind]]
     lines += _tagged_but_not_shown(folder, names, masks, findings)
+    if folder.derived:
+        train, both, val = (len(folder.listed(which)) for which in ("train", "trainaug", "val"))
+        lines.append(_DERIVED.format(train=train, val=val, weak=both - train, root=folder.root))
+    return lines
+
+
+def check_folder(
+    folder,  # swsss.data.VOCFolder
+    names: Iterable[str] | None = None,  # the images to be used; None: all that are listed
+    strong: Iterable[str] | None = None,  # those whose masks will be learned from; None: train.txt
+    deep: bool = False,  # decode every image, not only those whose end is missing
+    progress: bool = True,  # a bar where it takes long, and the notes printed
+) -> list[str]:  # what is used although it is unusual, and how
+    "Raise one `FolderError` with everything that is wrong with the folder, before anything is trained."
+    report, notes = Report(), Counter(unlisted=len(folder.table.keys() - set(folder.names)))
+    wanted = folder.masks_wanted() if strong is None else ""  # who names the strong images has chosen from masks
+    for kind, line in [*folder.faults, *([("too few masks", wanted)] if wanted else [])]:
+        report.add(kind, line)
+    own = (name for name in folder.listed("train") if not folder.is_held_back(name))
+    strong, val = set(own if strong is None else strong), folder.listed("val")
+    names = list(dict.fromkeys([*(folder.names if names is None else names), *strong]))
+    masks = _masks_used(folder, names, strong)
+    findings = examine_files(folder.root, _files_used(folder, names, masks), deep, progress)
+    _judge_lists(folder, report)
+    _judge_files(folder, names, masks, findings, report, notes)
+    for together in ([n for n in names if n in strong], [n for n in val if n not in strong]):
+        _judge_masks_together(folder, together, findings, report, notes)
+    report.raise_if_any(folder.root)
+    lines = _in_words(folder, names, masks, findings, notes)
     for line in lines if progress else ():
         print(line)
     return lines

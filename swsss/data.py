@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LISTS', 'VOC_PLACES', 'find_voc', 'VOCFolder', 'read_split', 'remap_masks', 'open_folder']
 
-# %% ../nbs/05_data.ipynb #406bf667
+# %% ../nbs/05_data.ipynb #0bca422f
 import copy
 import hashlib
 import json
@@ -25,6 +25,8 @@ from .check import check_folder
 from .files import project_path, write_whole
 from .images import IGNORE_INDEX, IMAGE_SUFFIXES, VOC_CLASSES, open_image, read_image, read_labels, write_labels
 from swsss.lists import (
+    divide_masks,
+    fewest_covering,
     files_by_name,
     label_maps,
     parse_list,
@@ -33,25 +35,30 @@ from swsss.lists import (
     read_text,
     short,
     tag_indices,
+    tags_named,
     tags_of_labels,
 )
 from .scenes import draw_demo
 
-# %% ../nbs/05_data.ipynb #aae6045e
+# %% ../nbs/05_data.ipynb #fcde8c4d
 LISTS = ("train", "trainaug", "val")
 _LAYOUTS = ("", "VOCdevkit/VOC2012", "VOC2012")
+_MASK_FOLDERS = ("SegmentationClass", "masks")
 
 
 def find_voc(
     root: str | os.PathLike,  # relative to the project's root
-) -> Path:  # the folder that holds JPEGImages and ImageSets
-    "Where the VOC layout is, at `root` or below it."
+) -> Path:  # the folder that holds JPEGImages, or photos
+    "Where the photos are, at `root` or below it."
     root = project_path(root)
-    for layout in _LAYOUTS:
-        if (root / layout / "JPEGImages").is_dir() and (root / layout / "ImageSets" / "Segmentation").is_dir():
-            return root / layout
-    places = ", ".join(f"at {root / layout}" for layout in _LAYOUTS)
-    raise FileNotFoundError(f"no JPEGImages and ImageSets/Segmentation {places}; is this the right folder?")
+    places = [root / layout for layout in _LAYOUTS if (root / layout / "JPEGImages").is_dir()]
+    listed = [place for place in places if (place / "ImageSets" / "Segmentation").is_dir()]
+    if places:
+        return (listed or places)[0]
+    if files_by_name(root, IMAGE_SUFFIXES):
+        return root
+    names = ", ".join(str(root / layout) for layout in _LAYOUTS)
+    raise FileNotFoundError(f"No folder JPEGImages in {names}, and no photo in {root}: is this the right folder?")
 
 
 class VOCFolder:
@@ -62,24 +69,47 @@ class VOCFolder:
         root: str | os.PathLike,  # the folder, or one that holds VOCdevkit/VOC2012; relative to the project's root
     ):
         self.root = find_voc(root)
-        self._mask_dir = self.root / "SegmentationClass"
         self.faults = []  # (kind, line) of what is wrong with lists and tables; kinds are those of `swsss.check`
-        self.image_files = files_by_name(self.root / "JPEGImages", IMAGE_SUFFIXES)
-        self.mask_files = files_by_name(self._mask_dir, (".png",))
-        self.annotation_files = files_by_name(self.root / "Annotations", (".xml",))
+        self._find_files()
         self._label_dir, self._keep = None, None  # see with_labels
         self.classes = self._read_classes()
         self.num_classes = len(self.classes)
-        self._lists = {which: self._read_list(which) for which in LISTS}
-        self.names = list(dict.fromkeys(name for which in LISTS for name in self._lists[which]))
         self.table = self._read_tags()
         self._tags = {}  # name -> (C,) bool, as they are asked for
+        self.derived = not any(os.path.lexists(self.list_path(which)) for which in LISTS)  # lists, from what is there
+        self._lists = self._derive_lists() if self.derived else {which: self._read_list(which) for which in LISTS}
+        self.names = list(dict.fromkeys(name for which in LISTS for name in self._lists[which]))
 
     def __repr__(self):
         lists = ", ".join(f"{len(names):,} {which}" for which, names in self._lists.items())
         return f"VOCFolder({str(self.root)!r}: {self.num_classes} classes; {lists})"
 
-# %% ../nbs/05_data.ipynb #dd3eec8e
+# %% ../nbs/05_data.ipynb #271dba13
+@patch
+def _find_files(self: VOCFolder) -> None:
+    "Index photos, masks and annotations by name."
+    flat = not (self.root / "JPEGImages").is_dir()
+    self.photo_dir = self.root if flat else self.root / "JPEGImages"
+    self.image_files = files_by_name(self.photo_dir, IMAGE_SUFFIXES)
+    found = {self.root / folder: files_by_name(self.root / folder, (".png",)) for folder in _MASK_FOLDERS}
+    self.mask_dir = next(filter(found.get, found), self.root / _MASK_FOLDERS[0])
+    self.mask_files = dict(found[self.mask_dir])
+    self.annotation_files = files_by_name(self.root / "Annotations", (".xml",))
+    for name, files in self.image_files.items() if flat and not found[self.mask_dir] else ():
+        masks = [file for file in files if file.suffix.lower() == ".png"]
+        if 0 < len(masks) < len(files):  # x.png beside x.jpg
+            self.mask_files[name], self.image_files[name] = masks, [file for file in files if file not in masks]
+
+
+@patch
+def list_path(
+    self: VOCFolder,
+    which: str,  # 'train', 'trainaug' or 'val'
+) -> Path:  # there or not
+    "The file of one of the lists."
+    return self.root / "ImageSets" / "Segmentation" / f"{which}.txt"
+
+
 @patch
 def _read_classes(self: VOCFolder) -> tuple[str, ...]:
     "classes.txt, else VOC's 21."
@@ -106,7 +136,7 @@ def _read_classes(self: VOCFolder) -> tuple[str, ...]:
 @patch
 def _read_list(self: VOCFolder, which: str) -> list[str]:
     "One of the three lists; its faults wait for the check."
-    path = self.root / "ImageSets" / "Segmentation" / f"{which}.txt"
+    path = self.list_path(which)
     if which == "trainaug" and not path.exists():
         return self._read_list("train")
     try:
@@ -129,15 +159,22 @@ def _read_tags(self: VOCFolder) -> dict[str, tuple[int, ...]]:
     if not path.exists():
         return {}
     try:
-        table, faults = parse_tags(read_text(path), {name: i for i, name in enumerate(self.classes)})
+        text = read_text(path)
+        table, faults = parse_tags(text, {name: i for i, name in enumerate(self.classes)})
     except (OSError, ValueError) as error:
         self.faults.append(("table not usable", str(error)))
         return {}
+    unknown = [] if (self.root / "classes.txt").exists() or any(table.values()) else tags_named(text)
+    if unknown:
+        some = ", ".join(map(short, unknown[:20])) + ", ..." * (len(unknown) > 20)
+        fault = f"There is no classes.txt, so classes are VOC's 21, and tags.csv names others: {some}"
+        self.faults.append(("classes not usable", fault))
     for kind, fault in faults:
-        self.faults.append((kind, f"tags.csv: {fault}"))
+        if not unknown or kind != "tag not a class":
+            self.faults.append((kind, f"tags.csv: {fault}"))
     return table
 
-# %% ../nbs/05_data.ipynb #a1fd6d5e
+# %% ../nbs/05_data.ipynb #aa71ffc3
 @patch
 def listed(
     self: VOCFolder,
@@ -151,7 +188,7 @@ def listed(
 def image_path(self: VOCFolder, name: str) -> Path:
     "The file of an image."
     if name not in self.image_files:
-        raise FileNotFoundError(f"{self.root / 'JPEGImages'} has no {short(name)}{', '.join(IMAGE_SUFFIXES)}")
+        raise FileNotFoundError(f"{self.photo_dir} has no {short(name)}{', '.join(IMAGE_SUFFIXES)}")
     return self.image_files[name][0]
 
 
@@ -172,7 +209,7 @@ def mask_path(self: VOCFolder, name: str) -> Path | None:
     "The file that `labels(name)` reads, there or not; None where the mask is held back (see `with_labels`)."
     if self._keep is not None and name not in self._keep:
         return self._label_dir and self._label_maps.get(name, self._label_dir / f"{name}.png")
-    return self.mask_files[name][0] if name in self.mask_files else self._mask_dir / f"{name}.png"
+    return self.mask_files[name][0] if name in self.mask_files else self.mask_dir / f"{name}.png"
 
 
 @patch
@@ -226,10 +263,60 @@ def tags(self: VOCFolder, name: str) -> np.ndarray:  # (C,) bool, background alw
         self._tags[name] = self._find_tags(name)
     return self._tags[name].copy()
 
-# %% ../nbs/05_data.ipynb #04365ffa
+# %% ../nbs/05_data.ipynb #ff0c1039
+@patch
+def _derive_lists(self: VOCFolder) -> dict[str, list[str]]:
+    "The lists that follow from which photos have a mask."
+    shown = {}
+    for name in self.image_files.keys() & self.mask_files.keys():
+        try:
+            shown[name] = set(np.flatnonzero(self.tags(name)).tolist())
+        except (OSError, ValueError):  # a fault of tags or mask, which the check will name
+            shown[name] = {0}
+    strong, val = divide_masks(shown)
+    weak = sorted(self.image_files.keys() - shown.keys())
+    return {"train": strong, "trainaug": strong + weak, "val": val}
+
+
+@patch
+def masks_wanted(
+    self: VOCFolder,
+) -> str:  # a sentence; '' where there are enough to begin with
+    "What to draw before anything can be learned and judged, where lists are derived."
+    if not self.derived or (self.listed("train") and self.listed("val")):
+        return ""
+    tagged = {name: set(self.table[name]) - {0} for name in self.image_files.keys() & self.table.keys()}
+    missing = {name: classes for name, classes in tagged.items() if name not in self.mask_files}
+    first = [self.image_files[name][0].name for name in fewest_covering(missing)]
+    named = ", ".join(map(short, first[:20])) + f" and {len(first) - 20} more" * (len(first) > 20)
+    advice = f" Begin with the fewest that show every class: {named}." if first else ""
+    if not self.mask_files:
+        return f"None of the {len(self.image_files):,} photos has a mask, and at least a few are needed.{advice}"
+    return (
+        "Masks are needed to learn from and, others of the same classes, to judge by, and none of the "
+        f"{len(self.listed('train'))} there can be spared: draw a few more.{advice}"
+    )
+
+
+@patch
+def write_lists(
+    self: VOCFolder,
+) -> Path:  # the folder that they are in
+    "Keep the lists that were derived, as files."
+    if not self.derived:
+        raise FileExistsError(f"{self.list_path('train').parent} holds lists already; they are left as they are.")
+    for which in LISTS:
+        text = "".join(f"{name}\n" for name in self.listed(which))
+        write_whole(self.list_path(which), partial(Path.write_text, data=text, encoding="utf-8", newline="\n"))
+    self.derived = False
+    return self.list_path("train").parent
+
+# %% ../nbs/05_data.ipynb #71cf8aca
 def _first(folder: VOCFolder, n: int, seed: int | None = None) -> list[str]:
     "The first `n` of train.txt, or `n` of them drawn by `seed`, in the list's order."
     names = folder.listed("train")
+    if wanted := folder.masks_wanted():
+        raise ValueError(f"split {n}: {wanted}")
     if not 1 <= n <= len(names):
         raise ValueError(f"split {n}: train.txt lists {len(names)} images; choose 1 to {len(names)}, or 'all'")
     if seed is None:
@@ -308,7 +395,7 @@ def check(
     "Raise one `FolderError` with everything that is wrong with the folder, before anything is trained."
     return check_folder(self, names, strong, deep, progress)
 
-# %% ../nbs/05_data.ipynb #fa6dd973
+# %% ../nbs/05_data.ipynb #36dd7f1a
 def _grey_levels(path: Path) -> np.ndarray:
     "(H, W) uint8: indices of a palette image, else grey levels; an error where there are colours."
     with open_image(path, formats=("PNG",)) as image:
@@ -324,22 +411,22 @@ def remap_masks(
     root: str | os.PathLike,  # a data folder, as for `VOCFolder`
     mapping: dict[int, int],  # what is in the masks -> class index; what is not named stays
 ) -> list[str]:  # names of the masks that were changed
-    "Give masks the indices of classes; those as they were are kept in SegmentationClass-before."
-    changed = []
-    for name, (path, *_) in sorted(VOCFolder(root).mask_files.items()):
+    "Give masks the indices of classes; as they were, they are kept in a folder SegmentationClass-before."
+    folder, changed = VOCFolder(root), []
+    for name, (path, *_) in sorted(folder.mask_files.items()):
         levels = _grey_levels(path)
         labels = np.array([mapping.get(i, i) for i in range(256)], np.uint8)[levels]
         with suppress(ValueError):
             if (read_labels(path) == labels).all():
                 continue
-        kept = path.parent.with_name(f"{path.parent.name}-before") / path.name
+        kept = folder.root / f"{folder.mask_dir.name}-before" / path.name
         if not kept.exists():
             write_whole(kept, partial(shutil.copyfile, path))
         write_labels(path, labels)
         changed.append(name)
     return changed
 
-# %% ../nbs/05_data.ipynb #e685e9e9
+# %% ../nbs/05_data.ipynb #ec152a32
 VOC_PLACES = ("data/VOCdevkit/VOC2012", "data/VOC2012")
 
 
@@ -362,8 +449,12 @@ def _open_demo():
 
 def open_folder(
     data="",  # '', 'demo', 'voc2012' or a path, relative to the project's root
+    write_lists=False,  # keep the lists of a folder that has none, as files (see `VOCFolder.write_lists`)
 ) -> VOCFolder:
     "Open the folder that is meant, and say in plain words which one that is."
+    if not isinstance(data, (str, os.PathLike)):  # papermill makes numbers of what looks like one
+        raise TypeError(f"data={data!r} is no text: pass the folder by -r data NAME, which keeps it as it is written.")
+
     voc, data = _placed_voc(), str(data)
     if data == "voc2012" and voc is None:
         places = " and at ".join(str(project_path(place)) for place in VOC_PLACES)
@@ -381,4 +472,7 @@ def open_folder(
     if not project_path(data).exists():
         raise FileNotFoundError(f"There is no folder {project_path(data)}. data is a path, 'demo' or 'voc2012'.")
     print(f"Data: {project_path(data)}, as asked for.")
-    return VOCFolder(data)
+    folder = VOCFolder(data)
+    if write_lists and folder.derived:
+        print(f"Lists written to {folder.write_lists()}.")
+    return folder

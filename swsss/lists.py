@@ -4,16 +4,20 @@
 
 # %% auto #0
 __all__ = ['MAX_TEXT_BYTES', 'MAX_LINES', 'short', 'read_bounded', 'read_text', 'name_of', 'parse_list', 'tag_indices',
-           'tags_of_labels', 'read_annotation', 'parse_tags', 'files_by_name', 'label_maps']
+           'tags_of_labels', 'read_annotation', 'parse_tags', 'tags_named', 'files_by_name', 'label_maps',
+           'divide_masks', 'fewest_covering']
 
-# %% ../nbs/02_lists.ipynb #d7ae82fe
+# %% ../nbs/02_lists.ipynb #19304f33
 import csv
 import difflib
+import hashlib
 import io
 import os
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -111,7 +115,7 @@ def parse_list(
         names.setdefault(name, number)
     return list(names), faults
 
-# %% ../nbs/02_lists.ipynb #1ba906ae
+# %% ../nbs/02_lists.ipynb #11b91449
 def _hint(tag: str, index: dict[str, int]) -> str:
     "What may have been meant by a tag that is no class."
     for mark in ",|/+":
@@ -178,6 +182,16 @@ def parse_tags(
     return table, faults
 
 
+def tags_named(
+    text: str,  # what is in tags.csv
+) -> list[str]:  # each once, by the alphabet
+    "The tags that a table uses, whether they are classes or not."
+    tags, rows = set(), csv.reader(io.StringIO(text, newline=""))
+    with suppress(csv.Error):  # what parse_tags says of it is enough
+        tags.update(tag.strip() for row in list(rows)[1:] for tag in ";".join(row[1:]).split(";"))
+    return sorted(tags - {""})
+
+
 def _read_row(row: list[str], line: int, index: dict[str, int], table: dict, faults: list) -> None:
     "Add one row of tags.csv to `table`, or what is wrong with it to `faults`."
     if len(row) != 2:
@@ -215,3 +229,55 @@ def label_maps(
 ) -> dict[str, Path]:  # name -> its PNG, by name in order
     "The label maps in a folder by the names of their images."
     return {name: paths[0] for name, paths in sorted(files_by_name(Path(folder), (".png",)).items())}
+
+# %% ../nbs/02_lists.ipynb #3468b8e4
+def divide_masks(
+    shown: dict[str, set[int]],  # photos that have a mask -> the classes they show
+    seed: int = 0,
+) -> tuple[list[str], list[str]]:  # to learn from; to judge by; both in an order that is drawn, not the alphabet's
+    "Part masks to judge by from masks to learn from."
+    drawn = sorted(shown, key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest())
+    left, val = Counter(k for classes in shown.values() for k in classes), {}
+    wanted = {k for k, count in left.items() if count > 1}  # to be seen among those to judge by
+
+    def take(name):
+        val[name] = None
+        left.subtract(shown[name])
+        wanted.difference_update(shown[name])
+
+    def spare(name):
+        return name not in val and all(left[k] > 1 for k in shown[name]) and len(drawn) > 1
+
+    for name in drawn:
+        if len(val) < max(1, round(len(drawn) / 10)) and spare(name):
+            take(name)
+    while names := [name for name in drawn if wanted & shown[name] and spare(name)]:
+        take(max(names, key=lambda name: len(wanted & shown[name])))
+    return [name for name in drawn if name not in val], list(val)
+
+# %% ../nbs/02_lists.ipynb #11445c9d
+def fewest_covering(
+    shown: dict[str, set[int]],  # photo -> the classes it shows
+) -> list[str]:  # names
+    "The fewest photos that show every class between them."
+    names = {frozenset(classes): name for name, classes in sorted(shown.items(), reverse=True) if classes}
+    holders = {k: sorted((s for s in names if k in s), key=lambda s: (-len(s), names[s])) for k in set().union(*names)}
+    trials, most = iter(range(2000)), max(map(len, names), default=0)
+
+    def cover(left, count):
+        if not left:
+            return []
+        if len(left) > count * most or next(trials, None) is None:
+            return None
+        rarest = min(left, key=lambda k: len(holders[k]))
+        for some in sorted(holders[rarest], key=lambda s: -len(s & left)):
+            if (rest := cover(left - some, count - 1)) is not None:
+                return [some, *rest]
+        return None
+
+    greedy, left = [], set(holders)
+    while left:
+        greedy.append(max(names, key=lambda s: (len(s & left), len(s))))
+        left -= greedy[-1]
+    exact = next(filter(None, (cover(set(holders), count) for count in range(1, len(greedy)))), greedy)
+    return sorted(names[s] for s in exact)

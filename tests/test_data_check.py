@@ -18,7 +18,7 @@ from PIL import Image
 
 from swsss import check
 from swsss.check import FolderError
-from swsss.data import VOCFolder, read_split, remap_masks
+from swsss.data import VOCFolder, open_folder, read_split, remap_masks
 from swsss.files import project_path, write_whole
 from swsss.images import read_labels, voc_palette, write_labels
 from swsss.lists import label_maps, parse_list
@@ -873,3 +873,120 @@ def test_large_photos_are_counted(root):
     assert line.startswith(
         "1 photo(s) of more than 4.2 megapixels; labels for them are predicted in overlapping windows"
     )
+
+
+# no lists, or no masks
+
+
+@pytest.fixture
+def flat(root, tmp_path):
+    "The photos, masks and tags of `root` as somebody would bring them: in one folder, without lists."
+    flat = tmp_path / "flat"
+    (flat / "masks").mkdir(parents=True)
+    for kind, place in (("JPEGImages/*.jpg", flat), ("SegmentationClass/*.png", flat / "masks"), ("*.*", flat)):
+        for path in root.glob(kind):
+            shutil.copy(path, place)
+    return flat
+
+
+def test_lists_follow_from_what_is_there(flat):
+    before = sorted(flat.rglob("*"))
+    folder = VOCFolder(flat)
+    strong, val = folder.listed("train"), folder.listed("val")
+    assert sorted(strong + val) == list("abcdxyz") and not set(strong) & set(val)
+    assert folder.listed("trainaug") == [*strong, *"efgh"]
+    for part in (strong, val):  # each class can be learned, and judged
+        assert np.any([folder.tags(name) for name in part], axis=0).all()
+    (line,) = folder.check(progress=False)
+    counts = f"{len(strong)} photo(s) with a mask to learn from, {len(val)} with a mask to judge by, 4 with tags alone"
+    assert line.startswith("No lists in ImageSets/Segmentation, so they follow from the files: " + counts)
+    assert sorted(flat.rglob("*")) == before  # nothing is written unasked
+    assert read_split(folder, "all") == strong
+
+    subprocess.run([sys.executable, "-c", remedy_of(line)], check=True)
+    written = VOCFolder(flat)
+    assert written.check(progress=False) == []
+    assert [written.listed(which) for which in LISTS] == [folder.listed(which) for which in LISTS]
+    with pytest.raises(FileExistsError, match="holds lists already"):
+        written.write_lists()
+
+
+def test_lists_are_written_when_a_notebook_is_asked_to(flat, capsys):
+    assert open_folder(flat).derived and not (flat / "ImageSets").exists()
+    assert not open_folder(flat, write_lists=True).derived
+    assert f"Lists written to {flat / 'ImageSets/Segmentation'}." in capsys.readouterr().out
+    assert not open_folder(flat, write_lists=True).derived  # once more is no error
+
+
+def test_masks_beside_the_photos(flat):
+    for path in (flat / "masks").iterdir():
+        path.rename(flat / path.name)
+    folder = VOCFolder(flat)
+    assert len(folder.check(progress=False)) == 1
+    assert len(folder.listed("train")) + len(folder.listed("val")) == 7
+    assert folder.image("a").shape == (*SIZE, 3) and folder.labels("a").shape == SIZE
+
+
+def test_voc_layout_without_lists(root):
+    shutil.rmtree(root / "ImageSets")
+    folder = VOCFolder(root)
+    assert folder.derived and len(folder.check(progress=False)) == 1
+
+
+def test_tags_and_no_masks(flat):
+    "What to draw first: the fewest photos that show every class."
+    shutil.rmtree(flat / "masks")
+    (only_one,) = problems(flat)["too few masks"]
+    assert only_one == (
+        "None of the 11 photos has a mask, and at least a few are needed."
+        " Begin with the fewest that show every class: b.jpg."
+    )
+    edit(flat / "classes.txt", lambda text: text + "\nstar\ncross\n")
+    edit(flat / "tags.csv", lambda text: text.replace("e,disc", "e,star").replace("z,disc", "z,star;cross"))
+    assert problems(flat)["too few masks"][0].endswith("every class: b.jpg, z.jpg.")
+    for split in (1, "all", "2@0"):
+        with pytest.raises(ValueError, match=r"split .*None of the 11 photos has a mask.*b\.jpg, z\.jpg"):
+            read_split(VOCFolder(flat), split)
+    assert VOCFolder(flat).check(strong=[], progress=False)  # nobody asks for masks where none will be used
+
+
+def test_one_mask_alone(flat):
+    for name in "bcdxyz":
+        (flat / f"masks/{name}.png").unlink()
+    (line,) = problems(flat)["too few masks"]
+    assert "none of the 1 there can be spared: draw a few more. Begin with the fewest" in line
+
+
+def test_tags_of_classes_that_nobody_listed(flat):
+    (flat / "classes.txt").unlink()
+    (line,) = problems(flat)["classes not usable"]
+    assert line == "There is no classes.txt, so classes are VOC's 21, and tags.csv names others: disc, square"
+
+
+def test_no_photos_at_all(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no photo in .*: is this the right folder"):
+        VOCFolder(tmp_path)
+
+
+# names are text
+
+
+@pytest.mark.parametrize("name", ["007", "1_8", "1e5", "null", "NA", "nan", "True", "0x10", "-1"])
+def test_names_that_look_like_something_else(root, name):
+    (root / "JPEGImages/f.jpg").rename(root / f"JPEGImages/{name}.jpg")
+    edit(root / "ImageSets/Segmentation/trainaug.txt", lambda text: text.replace("f\n", f"{name}\n"))
+    edit(root / "tags.csv", lambda text: text.replace("\nf,", f"\n{name},").replace("disc", name))
+    edit(root / "classes.txt", lambda text: text.replace("disc", name))
+    folder = VOCFolder(root)
+    assert folder.check(progress=False) == []
+    assert folder.classes[1] == name and folder.tags(name).all()
+    split = root / "1_8"
+    split.write_text("a\n", encoding="utf-8")
+    assert read_split(folder, str(split)) == ["a"]
+
+
+@pytest.mark.parametrize("value", [7, 18, 1e5, True, None])
+def test_folder_whose_name_became_a_number(value):
+    "papermill reads `-p data 007` as a number; with -r it is text."
+    with pytest.raises(TypeError, match=f"data={value!r} is no text: .*-r data"):
+        open_folder(value)
