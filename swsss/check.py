@@ -312,7 +312,7 @@ def _judge_tags(folder, name: str, findings: dict, report: Report, notes: Counte
         report.add("image without tags", short(name))
     notes["from mask"] += source == "mask"
 
-# %% ../nbs/04_check.ipynb #809484a3
+# %% ../nbs/04_check.ipynb #8b63849a
 def _masks_used(folder, names: list[str], strong: set[str]) -> dict[Path, str]:
     "The masks that will be opened, and whose they are: to learn from, to judge on, or as the only source of tags."
     val = set(folder.listed("val"))
@@ -349,9 +349,8 @@ def _classes_tagged(folder, name: str, findings: dict) -> set[int] | None:
     return None
 
 
-def _judge_masks_together(folder, names: Iterable[str], findings: dict, report: Report, notes: Counter) -> None:
+def _judge_masks_together(folder, paths: dict[str, Path], findings: dict, report: Report, notes: Counter) -> None:
     "Note masks, those to learn from or those to judge on, that show no class: one by one, or all of them."
-    paths = {name: folder.mask_path(name) for name in names}
     seen = {name: findings[path].seen for name, path in paths.items() if path in findings and not findings[path].kind}
     black_white = [n for n in seen if seen[n] == (0, IGNORE_INDEX) and _classes_tagged(folder, n, findings) != set()]
     void = [n for n in seen if seen[n] == (IGNORE_INDEX,)]
@@ -369,9 +368,9 @@ def _judge_masks_together(folder, names: Iterable[str], findings: dict, report: 
 
 def _tagged_but_not_shown(folder, names: list[str], masks: dict[Path, str], findings: dict) -> list[str]:
     "A sentence on classes that tags name and no mask shows; none where there is no such class."
-    shown = set().union(*(_classes_shown(findings, path) for path in masks))
-    tagged = {name: (_classes_tagged(folder, name, findings) or set()) - shown - {0} for name in names}
-    if not masks or not any(tagged.values()):
+    shown = set().union(*(_classes_shown(findings, path) for path in masks)) | {0}
+    tagged = {name: (_classes_tagged(folder, name, findings) or set()) - shown for name in names if masks}
+    if not any(tagged.values()):
         return []
     missing = [folder.classes[k] for k in sorted(set().union(*tagged.values()))]
     some = ", ".join(missing[:10]) + f" and {len(missing) - 10} more" * (len(missing) > 10)
@@ -386,7 +385,7 @@ def _judge_lists(folder, report: Report) -> None:
         if lists:
             report.add("learned from and judged on", f"{short(name)}: in val.txt and in {' and '.join(lists)}")
 
-# %% ../nbs/04_check.ipynb #90196f96
+# %% ../nbs/04_check.ipynb #c46b69a7
 _DERIVED = (
     "No lists in ImageSets/Segmentation, so they follow from the files: {train:,} photo(s) with a mask to learn from, "
     "{val:,} with a mask to judge by, {weak:,} with tags alone. This keeps them as they are: python -c "
@@ -402,8 +401,9 @@ def _judge_files(folder, names: list[str], masks: dict, findings: dict, report: 
         _judge_tags(folder, name, findings, report, notes)
     for path, name in masks.items():
         _judge_mask(folder, name, path, findings, report)
-        tagged = _classes_tagged(folder, name, findings)
-        notes["untagged"] += tagged is not None and not _classes_shown(findings, path) <= tagged
+        if shown := _classes_shown(findings, path):
+            tagged = _classes_tagged(folder, name, findings)
+            notes["untagged"] += tagged is not None and not shown <= tagged
 
 
 def _in_words(folder, names: list[str], masks: dict, findings: dict, notes: Counter) -> list[str]:
@@ -429,13 +429,15 @@ def check_folder(
     for kind, line in [*folder.faults, *([("too few masks", wanted)] if wanted else [])]:
         report.add(kind, line)
     own = (name for name in folder.listed("train") if not folder.is_held_back(name))
-    strong, val = set(own if strong is None else strong), folder.listed("val")
+    strong = set(own if strong is None else strong)
     names = list(dict.fromkeys([*(folder.names if names is None else names), *strong]))
     masks = _masks_used(folder, names, strong)
     findings = examine_files(folder.root, _files_used(folder, names, masks), deep, progress)
     _judge_lists(folder, report)
     _judge_files(folder, names, masks, findings, report, notes)
-    for together in ([n for n in names if n in strong], [n for n in val if n not in strong]):
+    for part in (strong, set(folder.listed("val")) - strong):
+        here = {name: path for path, name in masks.items() if name in part and path in findings}
+        together = {name: path for name, path in here.items() if path == folder.mask_path(name)}
         _judge_masks_together(folder, together, findings, report, notes)
     report.raise_if_any(folder.root)
     lines = _in_words(folder, names, masks, findings, notes)
