@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 import torch
 
-from swsss.data import VOCFolder, write_labels
+from swsss.data import VOCFolder
+from swsss.images import write_labels
 from swsss.model import PUBLISHED_NAMES, DeepLabV3Plus
 from swsss.scenes import draw_demo
 

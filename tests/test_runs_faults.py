@@ -10,7 +10,7 @@ import pytest
 import torch
 from run_folder import QUICK, at_step, checkpoints, go_on, results, train
 
-from swsss.augment import PairedBatches
+from swsss.batches import PairedBatches
 from swsss.data import VOCFolder
 from swsss.pct import Losses
 
@@ -90,7 +90,7 @@ def kill_worker():
 def test_loader_worker_killed(demo, whole, run):
     "Noticed at the next batch that is not loaded yet."
     interrupted(
-        demo, run, partial(at_step, 5, kill_worker), "A process that loads images died", kept=[[3], [3, 6]], workers=2
+        demo, run, partial(at_step, 5, kill_worker), "A data-loading worker died: killed, or out of memory.", kept=[[3], [3, 6]], workers=2
     )
     go_on(demo, run, workers=2)
     assert results(run) == whole(2)[0]

@@ -65,7 +65,7 @@ sys.path.insert(0, {str(Path(__file__).parent)!r})
 import torch
 from run_folder import QUICK, slow_steps
 from swsss.data import VOCFolder
-from swsss.pct import train
+from swsss.train import train
 torch.set_num_threads(1)
 slow_steps({{seconds}})
 folder = VOCFolder({{root!r}})
