@@ -22,7 +22,7 @@ from filelock import FileLock
 from . import predict
 from .data import project_path, write_whole
 
-# %% ../nbs/29_moving.ipynb #dda63a65
+# %% ../nbs/29_moving.ipynb #a5afd916
 def iou_of_counts(
     right,  # (...) pixels of a class that are labelled and predicted so
     labelled,  # (...) pixels labelled so
@@ -42,7 +42,7 @@ def trust(
 ):  # (..., N) in 0..1, numpy where IoUs are numpy
     "How much an image with these tags counts: the IoU of its weakest class, to the power."
     is_numpy = not isinstance(class_iou, torch.Tensor)
-    class_iou = torch.as_tensor(class_iou).nan_to_num(0.0)
+    class_iou = (torch.tensor(class_iou) if is_numpy else class_iou).nan_to_num(0.0)
     if as_published:
         class_iou = torch.where(class_iou == 0, 1.0, class_iou)
     tags = torch.as_tensor(tags, dtype=torch.bool, device=class_iou.device)
