@@ -14,7 +14,8 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from .data import IGNORE_INDEX, VOCFolder
+from .data import VOCFolder
+from .images import IGNORE_INDEX
 
 # %% ../nbs/14_evaluate.ipynb #308786a1
 def confusion_matrix(
@@ -36,16 +37,16 @@ def confusion_matrix(
     counts = torch.zeros(num_classes**2 + 1, dtype=torch.int64, device=labels.device)
     return counts.scatter_add_(0, bins, torch.ones_like(bins))[:-1].view(num_classes, num_classes)
 
-# %% ../nbs/14_evaluate.ipynb #aa74ada3
+# %% ../nbs/14_evaluate.ipynb #642a76b2
 def iou_of_counts(
-    right,  # (...) pixels labelled and predicted so; tensor or array
+    right,  # (...) pixels labelled and predicted so; tensor, array or number
     labelled,  # (...) pixels labelled so
     predicted,  # (...) pixels predicted so
-) -> torch.Tensor:  # (...) in 0..1; nan where there is neither
+):  # (...) in 0..1, an array unless a tensor came in; nan where there is neither
     "Intersection over union from counts: of classes, of images, of anything."
-    right, labelled, predicted = (torch.as_tensor(counts) for counts in (right, labelled, predicted))
-    union = labelled + predicted - right
-    return torch.where(union > 0, right / union, torch.nan)
+    union = torch.as_tensor(labelled + predicted - right)
+    found = torch.where(union > 0, torch.as_tensor(right) / union, torch.nan)
+    return found if isinstance(right, torch.Tensor) else found.numpy()
 
 
 def iou(
@@ -64,11 +65,14 @@ def mean_iou(
     counted = int(np.isfinite(values).sum())
     return (float(np.nanmean(values)) if counted else float("nan")), counted
 
-# %% ../nbs/14_evaluate.ipynb #6491e2a3
-def _known_iou(class_iou, as_published: bool) -> torch.Tensor:
-    "IoUs as the rule takes them."
+# %% ../nbs/14_evaluate.ipynb #c252a2d4
+def _ious_of_tags(class_iou, tags, as_published: bool, elsewhere: float) -> torch.Tensor:  # (..., N, C)
+    "Each image's IoUs as the rule takes them, `elsewhere` off its tags."
     class_iou = torch.as_tensor(class_iou).nan_to_num(0)
-    return torch.where(class_iou == 0, 1.0, class_iou) if as_published else class_iou
+    if as_published:
+        class_iou = torch.where(class_iou == 0, 1.0, class_iou)
+    tags = torch.as_tensor(tags, dtype=torch.bool, device=class_iou.device)
+    return torch.where(tags, class_iou[..., None, :], elsewhere)
 
 
 def trust(
@@ -76,20 +80,20 @@ def trust(
     tags,  # (N, C) bool: the image-level labels
     power: float = 8,  # how fast trust falls with the IoU
     as_published: bool = False,  # skip classes at IoU 0
-) -> torch.Tensor:  # (..., N) in 0..1
+):  # (..., N) in 0..1, an array unless a tensor came in
     "How much each image counts: the IoU of its weakest class, to the power."
-    class_iou, tags = _known_iou(class_iou, as_published), torch.as_tensor(tags).bool()
-    return torch.where(tags, class_iou[..., None, :], 1.0).amin(-1) ** power
+    weight = _ious_of_tags(class_iou, tags, as_published, 1.0).amin(-1) ** power
+    return weight if isinstance(class_iou, torch.Tensor) else weight.numpy()
 
 
 def weakest_class(
     class_iou,  # (..., C) IoU of each class, as in `trust`
     tags,  # (N, C) bool: the image-level labels
     as_published: bool = False,  # as in `trust`
-) -> torch.Tensor:  # (..., N) int64 class indices
+):  # (..., N) class indices, an array unless a tensor came in
     "The class that decides how much an image counts."
-    class_iou, tags = _known_iou(class_iou, as_published), torch.as_tensor(tags).bool()
-    return torch.where(tags, class_iou[..., None, :], torch.inf).argmin(-1)
+    weakest = _ious_of_tags(class_iou, tags, as_published, torch.inf).argmin(-1)
+    return weakest if isinstance(class_iou, torch.Tensor) else weakest.numpy()
 
 # %% ../nbs/14_evaluate.ipynb #ad056b5a
 class DynamicEvaluation(nn.Module):

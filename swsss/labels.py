@@ -7,12 +7,12 @@ __all__ = ['SCORE_COLUMNS', 'VERDICTS', 'JUDGEMENT_COLUMNS', 'USES', 'confidence
            'read_scores', 'append_score', 'write_scores', 'read_judgements', 'Judgements', 'read_corrected',
            'import_labels', 'usable_labels', 'stage2_folder', 'write_pseudo_labels']
 
-# %% ../nbs/22_labels.ipynb #c4c1da83
+# %% ../nbs/22_labels.ipynb #4868246e
 import csv
 import io
 import json
 import sys
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +25,10 @@ from tqdm import tqdm
 from .convert import exported_masks, read_exported_mask, read_labelmap
 from .data import VOCFolder
 from .evaluate import trust, weakest_class
-from .files import write_json, write_whole
-from .images import IGNORE_INDEX, label_files, write_labels
+from .files import read_json, write_json, write_whole
+from .images import IGNORE_INDEX, write_labels
 from .predict import SETTINGS, load_crf, predict_image
-from .run import differences, read_json
+from .run import differences, label_files
 
 # %% ../nbs/22_labels.ipynb #989e5208
 def confidence(
@@ -182,7 +182,7 @@ class Judgements:
             old = rows.get(name, dict.fromkeys(JUDGEMENT_COLUMNS, ""))
             verdict = old["verdict"] if verdict is None else verdict
             note = old["note"] if note is None else note
-            now = datetime.now(timezone.utc).isoformat(timespec="microseconds")
+            now = datetime.now(UTC).isoformat(timespec="microseconds")
             rows[name] = {"name": name, "verdict": verdict, "note": note, "time": max(now, old["time"])}
             write_whole(self.path, lambda tmp: self._write(tmp, rows))
         self.refresh()
@@ -233,7 +233,7 @@ def import_labels(
     write_whole(label_dir / "corrected.txt", lambda tmp: tmp.write_text("\n".join(corrected) + "\n", encoding="utf-8"))
     return list(known), [name for name in paths if name not in listed]
 
-# %% ../nbs/22_labels.ipynb #878900e5
+# %% ../nbs/22_labels.ipynb #52bf0fd7
 USES = ("all", "not rejected", "accepted")
 
 
@@ -264,7 +264,7 @@ def stage2_folder(
     use: str = "all",  # which labels: 'all', 'not rejected' or 'accepted'
 ) -> tuple[VOCFolder, list[str]]:  # the folder with these labels, and the names to train on
     "True masks for `strong`, pseudo labels for the rest of trainaug."
-    made_for = read_json(Path(label_dir) / "labels.json").get("classes")
+    made_for = read_json(Path(label_dir) / "labels.json", {}).get("classes")
     if made_for and list(made_for) != list(folder.classes):
         raise ValueError(f"{label_dir} was made for the classes {', '.join(made_for)}; {folder.root} has others")
     candidates = list(dict.fromkeys([*strong, *folder.listed("trainaug")]))

@@ -9,7 +9,7 @@ __all__ = ['class_aware_log_softmax', 'class_aware_cross_entropy', 'class_aware_
 import torch
 from torch.nn import functional as F
 
-from .data import IGNORE_INDEX
+from .images import IGNORE_INDEX
 
 # %% ../nbs/13_loss.ipynb #cf0d64b8
 def class_aware_log_softmax(

@@ -5,19 +5,18 @@
 # %% auto #0
 __all__ = ['evaluate_once', 'class_ious_of', 'find_evaluation']
 
-# %% ../nbs/23_quality.ipynb #6525c291
+# %% ../nbs/23_quality.ipynb #36d095ca
 from pathlib import Path
 
 import numpy as np
 
 from .data import VOCFolder
 from .evaluate import summary
-from .files import write_json
+from .files import read_json, write_json
 from .model import DeepLabV3Plus
 from .predict import SETTINGS, evaluate_network, in_words
-from .run import read_json
 
-# %% ../nbs/23_quality.ipynb #1be32f7c
+# %% ../nbs/23_quality.ipynb #de75d940
 def evaluate_once(
     path: Path,  # evaluation.json
     title: str,  # the network's: 'HybridNet', 'PseudoNet', 'retrained', a file's name
@@ -33,7 +32,7 @@ def evaluate_once(
     made_by = {"checkpoint": model.about["digest"], "data": folder.fingerprint()}
     how = {"network": title, "images": images, "with_tags": with_tags, **settings, **made_by}
     key = f"{title}: {images}, {in_words(with_tags, **settings)}"
-    kept = read_json(path)
+    kept = read_json(path, {})
     if not how.items() <= kept.get(key, {}).items():
         confusion = evaluate_network(model, folder, folder.listed(images), with_tags, **settings)
         kept[key] = summary(confusion, folder.classes, **how)
@@ -54,6 +53,6 @@ def find_evaluation(
 ) -> dict | None:  # the entry measured last
     "What was measured of a run's network."
     wanted = {"with_tags": with_tags, **how}
-    entries = read_json(Path(run) / "evaluation.json").items()
+    entries = read_json(Path(run) / "evaluation.json", {}).items()
     found = [e for key, e in entries if key.startswith(title) and wanted.items() <= e.items()]
     return found[-1] if found else None

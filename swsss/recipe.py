@@ -196,7 +196,9 @@ class Recipe:
         try:
             tops = groups.pop("", {})
             return dataclasses.replace(
-                self, **tops, **{group: dataclasses.replace(getattr(self, group), **part) for group, part in groups.items()}
+                self,
+                **tops,
+                **{group: dataclasses.replace(getattr(self, group), **part) for group, part in groups.items()},
             )
         except ValidationError as error:
             raise ValueError(_in_words(error)) from None

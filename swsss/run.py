@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['surroundings', 'differences', 'pack_state', 'unpack_state', 'read_old_state', 'add_advice', 'Run', 'list_runs',
-           'is_trained', 'is_stage2', 'newest_run', 'find_run', 'short_name', 'read_json', 'read_recipe', 'data_of',
+           'is_trained', 'is_stage2', 'newest_run', 'find_run', 'short_name', 'label_files', 'read_recipe', 'data_of',
            'read_metrics', 'find_snapshots', 'networks_of', 'load']
 
-# %% ../nbs/20_run.ipynb #28a867b2
+# %% ../nbs/20_run.ipynb #27fb62d1
 import json
 import os
 import platform
@@ -33,8 +33,9 @@ from . import __version__
 from .augment import normalise
 from .data import VOCFolder
 from .evaluate import DynamicEvaluation
-from .files import file_digest, project_path, write_json, write_whole
-from .images import VOC_CLASSES, label_files, write_labels
+from .files import file_digest, project_path, read_json, write_json, write_whole
+from .images import VOC_CLASSES, write_labels
+from .lists import files_by_name
 from .loss import class_aware_labels
 from .model import DeepLabV3Plus, load_network, save_checkpoint
 from .predict import Labeller
@@ -154,7 +155,7 @@ def read_old_state(
     past = {"last_epoch": iteration, "_step_count": iteration + 1, "_last_lr": now}
     return {**parts, "optimizer": {"state": entries, "param_groups": groups}, "rates": {**rates.state_dict(), **past}}
 
-# %% ../nbs/20_run.ipynb #af166526
+# %% ../nbs/20_run.ipynb #02dddb11
 def add_advice(
     error: BaseException,  # what ended a run
     recipe: Recipe,
@@ -168,7 +169,9 @@ def add_advice(
             "to 16, and pass a new name."
         )
     elif isinstance(error, ConnectionError | EOFError) or "DataLoader worker (pid" in str(error):
-        error.add_note("A data-loading worker died: killed, or out of memory. The same command with workers=0 needs none.")
+        error.add_note(
+            "A data-loading worker died: killed, or out of memory. The same command with workers=0 needs none."
+        )
 
 
 class Run:
@@ -213,7 +216,7 @@ class Run:
         wanted = {"recipe": self.recipe.flat(), "data": self.folder.fingerprint()}
         about = self.path / "recipe.json"
         if about.is_file():
-            there = json.loads(about.read_text(encoding="utf-8"))
+            there = read_json(about)
             deciding = [name for name, group in GROUPS.items() if group != "bookkeeping"]
             recipes = ({name: kept["recipe"].get(name) for name in deciding} for kept in (there, wanted))
             differ = differences(*recipes) + (["the data"] if there["data"] != wanted["data"] else [])
@@ -397,17 +400,20 @@ def short_name(
     runs = project_path("runs")
     return str(path.relative_to(runs)) if path.is_relative_to(runs) else "/".join(path.parts[-2:])
 
-# %% ../nbs/20_run.ipynb #a6c1e7b3
-def read_json(path: Path) -> dict:  # {} where there is no such file
-    "A file of the run folder."
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+# %% ../nbs/20_run.ipynb #186c17c9
+def label_files(
+    folder: Path,  # of label maps
+) -> dict[str, Path]:  # name -> its PNG, in the order of names
+    "The label maps of a folder; hidden files (`._NAME.png` of a Mac) are none."
+    found = files_by_name(Path(folder), (".png",))
+    return {name: found[name][0] for name in sorted(found) if not name.startswith(".")}
 
 
 def read_recipe(
     run: Path,  # run folder
 ) -> dict:  # flat, as it was kept; {} where there is none
     "The recipe that a run was made by."
-    return read_json(Path(run) / "recipe.json").get("recipe", {})
+    return read_json(Path(run) / "recipe.json", {}).get("recipe", {})
 
 
 def data_of(
@@ -434,10 +440,10 @@ def read_metrics(
 
 def find_snapshots(
     run: Path,  # run folder
-) -> dict[int, dict[str, Path]]:  # {iteration: {name: its label map}} in order
+) -> dict[int, list[str]]:  # {iteration: names}, both in order
     "The label snapshots of a run."
     folders = (path for path in (Path(run) / "snapshots").glob("*") if path.is_dir() and path.name.isdigit())
-    found = {int(folder.name): label_files(folder) for folder in folders}
+    found = {int(folder.name): sorted(label_files(folder)) for folder in folders}
     return {iteration: found[iteration] for iteration in sorted(found) if found[iteration]}
 
 
@@ -452,14 +458,14 @@ def networks_of(
         raise FileNotFoundError(f"{run} has no hybrid.safetensors: {state}")
     return found
 
-# %% ../nbs/20_run.ipynb #667aef75
+# %% ../nbs/20_run.ipynb #20f2d96c
 def load(
     path: str | Path,  # a run folder, its name under runs/, or a checkpoint
     device=None,  # found by itself
 ) -> Labeller:
     "The network of a run or of a file, ready to label photos."
-    path = project_path(path)
-    if not path.is_file():
-        path = networks_of(find_run(path))["hybrid"]
-    network = load_network(path, device=device)
+    file = project_path(path)
+    if not file.is_file():
+        file = networks_of(find_run(path))["hybrid"]
+    network = load_network(file, device=device)
     return Labeller(network, network.about.get("classes", VOC_CLASSES))

@@ -13,7 +13,10 @@ from data_folder import LISTS, SIZE, make_folder
 from PIL import Image
 
 from swsss import data
-from swsss.data import FolderError, VOCFolder, project_path, read_split, write_labels, write_whole
+from swsss.check import FolderError
+from swsss.data import VOCFolder, read_split
+from swsss.files import project_path, write_whole
+from swsss.images import write_labels
 
 
 @pytest.fixture

@@ -15,19 +15,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from swsss.data import (
-    FolderError,
-    VOCFolder,
-    look,
-    name_of,
-    parse_list,
-    parse_tags,
-    read_annotation,
-    read_image,
-    read_labels,
-    read_split,
-    write_labels,
-)
+from swsss.check import FolderError
+from swsss.data import VOCFolder, look, read_split
+from swsss.images import read_image, read_labels, write_labels
+from swsss.lists import name_of, parse_list, parse_tags, read_annotation
 
 fuzz = settings(
     max_examples=int(os.environ.get("FUZZ_CASES", "100")),

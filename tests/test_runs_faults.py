@@ -90,7 +90,12 @@ def kill_worker():
 def test_loader_worker_killed(demo, whole, run):
     "Noticed at the next batch that is not loaded yet."
     interrupted(
-        demo, run, partial(at_step, 5, kill_worker), "A data-loading worker died: killed, or out of memory.", kept=[[3], [3, 6]], workers=2
+        demo,
+        run,
+        partial(at_step, 5, kill_worker),
+        "A data-loading worker died: killed, or out of memory.",
+        kept=[[3], [3, 6]],
+        workers=2,
     )
     go_on(demo, run, workers=2)
     assert results(run) == whole(2)[0]
