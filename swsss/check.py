@@ -317,7 +317,7 @@ def _judge_lists(folder, report: Report) -> None:
         if lists:
             report.add("learned from and judged on", f"{short(name)}: in val.txt and in {' and '.join(lists)}")
 
-# %% ../nbs/04_check.ipynb #d2652474
+# %% ../nbs/04_check.ipynb #601c5e26
 def check_folder(
     folder,  # swsss.data.VOCFolder
     names: Iterable[str] | None = None,  # the images to be used; None: all that are listed
@@ -326,7 +326,8 @@ def check_folder(
     progress: bool = True,  # a bar where it takes long, and the notes printed
 ) -> list[str]:  # what is used although it is unusual, and how
     "Raise one `FolderError` with everything that is wrong with the folder, before anything is trained."
-    strong = {n for n in folder.listed("train") if folder.mask_path(n)} if strong is None else set(strong)
+    own = (name for name in folder.listed("train") if not folder.is_held_back(name))
+    strong = set(own if strong is None else strong)
     names = list(dict.fromkeys([*(folder.names if names is None else names), *strong]))
     masks = _masks_used(folder, names, strong)
     findings = examine_files(folder.root, _files_used(folder, names, masks), deep, progress)

@@ -32,7 +32,7 @@ from swsss.lists import (
 )
 from .scenes import draw_demo
 
-# %% ../nbs/05_data.ipynb #617f1bc9
+# %% ../nbs/05_data.ipynb #72342dff
 LISTS = ("train", "trainaug", "val")
 _LAYOUTS = ("", "VOCdevkit/VOC2012", "VOC2012")
 
@@ -57,9 +57,10 @@ class VOCFolder:
         root: str | os.PathLike,  # the folder, or one that holds VOCdevkit/VOC2012; relative to the project's root
     ):
         self.root = find_voc(root)
+        self._mask_dir = self.root / "SegmentationClass"
         self.faults = []  # (kind, line) of what is wrong with lists and tables; kinds are those of `swsss.check`
         self.image_files = files_by_name(self.root / "JPEGImages", (".jpg", ".jpeg", ".png"))
-        self.mask_files = files_by_name(self.root / "SegmentationClass", (".png",))
+        self.mask_files = files_by_name(self._mask_dir, (".png",))
         self.annotation_files = files_by_name(self.root / "Annotations", (".xml",))
         self._label_dir, self._keep = None, None  # see with_labels
         self.classes = self._read_classes()
@@ -130,7 +131,7 @@ def _read_tags(self: VOCFolder) -> dict[str, tuple[int, ...]]:
         self.faults.append((kind, f"tags.csv: {fault}"))
     return table
 
-# %% ../nbs/05_data.ipynb #71477f03
+# %% ../nbs/05_data.ipynb #32262e2d
 @patch
 def listed(
     self: VOCFolder,
@@ -155,11 +156,17 @@ def image(self: VOCFolder, name: str) -> np.ndarray:  # (H, W, 3) uint8 RGB, upr
 
 
 @patch
+def is_held_back(self: VOCFolder, name: str) -> bool:
+    "Whether nobody may see an image's mask (see `with_labels`)."
+    return self._label_dir is None and self._keep is not None and name not in self._keep
+
+
+@patch
 def mask_path(self: VOCFolder, name: str) -> Path | None:
     "The file that `labels(name)` reads, there or not; None where the mask is held back (see `with_labels`)."
     if self._keep is not None and name not in self._keep:
         return self._label_dir and self._label_dir / f"{name}.png"
-    return self.mask_files[name][0] if name in self.mask_files else self.root / "SegmentationClass" / f"{name}.png"
+    return self.mask_files[name][0] if name in self.mask_files else self._mask_dir / f"{name}.png"
 
 
 @patch
@@ -172,10 +179,9 @@ def has_mask(self: VOCFolder, name: str) -> bool:
 @patch
 def labels(self: VOCFolder, name: str) -> np.ndarray:  # (H, W) uint8, 255 is void
     "The label map of one image: the only way to a mask's pixels, but for tags that come from nowhere else."
-    path = self.mask_path(name)
-    if path is None:
+    if self.is_held_back(name):
         raise PermissionError(f"{short(name)}: its mask is held back from training")
-    return read_labels(path)
+    return read_labels(self.mask_path(name))
 
 
 @patch
@@ -295,13 +301,25 @@ def check(
     "Raise one `FolderError` with everything that is wrong with the folder, before anything is trained."
     return check_folder(self, names, strong, deep, progress)
 
-# %% ../nbs/05_data.ipynb #9a4595ca
+# %% ../nbs/05_data.ipynb #e685e9e9
 VOC_PLACES = ("data/VOCdevkit/VOC2012", "data/VOC2012")
 
 
 def _placed_voc():
     "VOC's folder under data/, or None."
     return next((project_path(place) for place in VOC_PLACES if (project_path(place) / "JPEGImages").is_dir()), None)
+
+
+def _open_demo():
+    "The demo folder, drawn where it is not there yet."
+    news = "" if project_path("data/demo").exists() else " (drawn just now)"
+    folder = VOCFolder(draw_demo())
+    strong = len(folder.listed("train"))
+    print(
+        f"{len(folder.names):,} procedural scenes of 64x64 pixels, {strong} of them with a mask to learn from,"
+        f" in {folder.root}{news}."
+    )
+    return folder
 
 
 def open_folder(
@@ -320,13 +338,8 @@ def open_folder(
         return VOCFolder(voc)
     if data in ("", "demo"):
         why = "it was asked for" if data else "no data was named, and there is no VOC 2012 under data/"
-        news = "" if project_path("data/demo").exists() else " (drawn just now)"
-        folder = VOCFolder(draw_demo())
-        print(
-            f"Data: the built-in demo, because {why}.\n{len(folder.names):,} procedural scenes of 64x64 pixels,"
-            f" {len(folder.listed('train'))} of them with a mask to learn from, in {folder.root}{news}."
-        )
-        return folder
+        print(f"Data: the built-in demo, because {why}.")
+        return _open_demo()
     if not project_path(data).exists():
         raise FileNotFoundError(f"There is no folder {project_path(data)}. data is a path, 'demo' or 'voc2012'.")
     print(f"Data: {project_path(data)}, as asked for.")

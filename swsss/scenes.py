@@ -210,7 +210,7 @@ def _draw_into(root, seed, strong, weak, val, size):
     for path, lines in {**texts, "classes.txt": CLASSES, "tags.csv": rows}.items():
         (root / path).write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
 
-# %% ../nbs/03_scenes.ipynb #77bdcfd8
+# %% ../nbs/03_scenes.ipynb #c1a9320c
 def draw_demo(
     root="data/demo",  # the folder to draw, relative to the project's root
     seed=0,  # another seed, other scenes
@@ -220,10 +220,8 @@ def draw_demo(
     size=64,  # side of a scene, pixels
 ) -> Path:
     "Draw the demo folder if it is not there yet: whole or not at all, the same bytes from the same seed."
-    root, about = (
-        project_path(root),
-        {"drawn_by": DRAWN_BY, "seed": seed, "strong": strong, "weak": weak, "val": val, "size": size},
-    )
+    about = {"drawn_by": DRAWN_BY, "seed": seed, "strong": strong, "weak": weak, "val": val, "size": size}
+    root = project_path(root)
     if _is_drawn(root, about):
         return root
     root.parent.mkdir(parents=True, exist_ok=True)

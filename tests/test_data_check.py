@@ -12,11 +12,12 @@ import pytest
 from data_folder import LISTS, SIZE, make_folder
 from PIL import Image
 
-from swsss import data
+from swsss import check
 from swsss.check import FolderError
 from swsss.data import VOCFolder, read_split
 from swsss.files import project_path, write_whole
-from swsss.images import write_labels
+from swsss.images import voc_palette, write_labels
+from swsss.lists import parse_list
 
 
 @pytest.fixture
@@ -239,7 +240,7 @@ def test_greyscale_mask_is_read(root):
 def test_palette_mask_of_few_bits_is_read(root, bits):
     labels = np.random.default_rng(0).integers(0, min(3, 2**bits), SIZE).astype(np.uint8)
     image = Image.fromarray(labels)
-    image.putpalette(data.voc_palette().tobytes())
+    image.putpalette(voc_palette().tobytes())
     image.save(root / "SegmentationClass/b.png", bits=bits)
     assert (VOCFolder(root).labels("b") == labels).all()
 
@@ -421,7 +422,7 @@ def test_only_what_will_be_used_is_checked(root):
 
 def test_second_check_opens_no_image(root, monkeypatch):
     VOCFolder(root).check(progress=False)
-    monkeypatch.setattr(data, "look", lambda *_: pytest.fail("looked again"))
+    monkeypatch.setattr(check, "examine", lambda *_: pytest.fail("examined again"))
     assert VOCFolder(root).check(progress=False) == []
 
 
@@ -515,7 +516,7 @@ def test_published_lists_are_read(tmp_path):
     if not lists.is_dir():
         pytest.skip("the published lists are not there")
     for number in (92, 183, 366, 732, 1464):
-        names, faults = data.parse_list((lists / f"{number}/labeled.txt").read_text())
+        names, faults = parse_list((lists / f"{number}/labeled.txt").read_text())
         assert len(names) == number and not faults
 
 
