@@ -92,7 +92,7 @@ def differences(
     keys = [key for key in {**here, **there} if there.get(key) != here.get(key)]
     return [f"{key} ({there.get(key, 'absent')} there, {here.get(key, 'absent')} here)" for key in keys]
 
-# %% ../nbs/20_run.ipynb #5e77745d
+# %% ../nbs/20_run.ipynb #5384c930
 def _random_state() -> dict[str, torch.Tensor]:
     "Of every generator there is."
     state = {"cpu": torch.get_rng_state()}
@@ -126,6 +126,15 @@ def unpack_state(
     _set_random_state(state["random"])
 
 
+def _save_state(state: dict, path: Path) -> None:
+    "`torch.save`, which hides what went wrong with the file (a full disk) behind an error of its own."
+    try:
+        with open(path, "wb") as file:
+            torch.save(state, file)
+    except RuntimeError as error:
+        raise error.__context__ if isinstance(error.__context__, OSError) else error
+
+
 def _not_finite(state) -> bool:
     "Whether any tensor anywhere in a nested state holds a NaN or an infinity."
     if isinstance(state, dict | list | tuple):
@@ -155,7 +164,7 @@ def read_old_state(
     past = {"last_epoch": iteration, "_step_count": iteration + 1, "_last_lr": now}
     return {**parts, "optimizer": {"state": entries, "param_groups": groups}, "rates": {**rates.state_dict(), **past}}
 
-# %% ../nbs/20_run.ipynb #02dddb11
+# %% ../nbs/20_run.ipynb #cac4f369
 def add_advice(
     error: BaseException,  # what ended a run
     recipe: Recipe,
@@ -258,7 +267,7 @@ class Run:
             )
         with open(self.path / "metrics.csv", "a", encoding="utf-8") as metrics:
             os.fsync(metrics.fileno())  # rows up to here must outlive a power cut if the checkpoint does
-        unnamed = write_whole(self.resume / "unnamed.pt", lambda temporary: torch.save(state, temporary))
+        unnamed = write_whole(self.resume / "unnamed.pt", lambda temporary: _save_state(state, temporary))
         os.replace(unnamed, self.resume / f"{iteration:07d}-{file_digest(unnamed)}.pt")
         for _, old in self.checkpoints()[2:]:
             old.unlink()

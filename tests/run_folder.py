@@ -166,16 +166,16 @@ def die_inside_write(number):
         if next(counter) == number:
             half_written.write_bytes(content[: len(content) // 2])
             die()
-        Path(path).write_bytes(content)
+        path.write_bytes(content)
 
-    def save(state, path):
+    def save(state, file):
         content = io.BytesIO()
         plain(state, content)
-        write(content.getvalue(), path, Path(path))
+        write(content.getvalue(), Path(file.name), Path(file.name))
 
     def save_file(tensors, path, metadata=None):
         # safetensors has a temporary file of its own
-        write(safetensors.torch.save(tensors, metadata), path, Path(path).with_name(".tmpRhw1Z2"))
+        write(safetensors.torch.save(tensors, metadata), Path(path), Path(path).with_name(".tmpRhw1Z2"))
 
     torch.save, model.save_file = save, save_file
 
