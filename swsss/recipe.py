@@ -6,7 +6,7 @@
 __all__ = ['METHODS', 'GROUPS', 'SMALL', 'DEMO', 'RETRAIN', 'NetworkRecipe', 'BatchRecipe', 'LossRecipe', 'OptimizerRecipe',
            'Bookkeeping', 'crop_size', 'Recipe', 'default_recipe', 'default_name', 'retrain_recipe']
 
-# %% ../nbs/16_recipe.ipynb #ea13a1bd
+# %% ../nbs/16_recipe.ipynb #601982bb
 import dataclasses
 import re
 from difflib import get_close_matches
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 import timm
-from pydantic import ConfigDict, Field, ValidationError, field_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
 from .data import VOCFolder
@@ -118,7 +118,7 @@ def crop_size(
         raise ValueError(f"crop={shown}: pass a side in pixels, or 'HEIGHTxWIDTH', each 8 to {2**15 - 1}")
     return size
 
-# %% ../nbs/16_recipe.ipynb #f07aa92a
+# %% ../nbs/16_recipe.ipynb #6d249934
 _EXPECTED = {
     "int_type": "expected int, a whole number",
     "int_from_float": "expected int, a whole number",
@@ -136,7 +136,7 @@ def _in_words(error: ValidationError) -> str:
     "What is wrong, a sentence a field."
     faults = {}
     for fault in error.errors(include_url=False):
-        name, value = fault["loc"][0], repr(fault["input"])
+        name, value = (fault["loc"] or ("",))[0], repr(fault["input"])
         limits = fault.get("ctx", {})
         limits = {key: f"{limit:g}" if isinstance(limit, float) else limit for key, limit in limits.items()}
         if "expected" in limits:
@@ -161,6 +161,20 @@ class Recipe:
     loss: LossRecipe = dataclasses.field(default_factory=LossRecipe)
     optimizer: OptimizerRecipe = dataclasses.field(default_factory=OptimizerRecipe)
     bookkeeping: Bookkeeping = dataclasses.field(default_factory=Bookkeeping)
+
+    @model_validator(mode="after")
+    def _batch_norm_has_enough(self):
+        "Batch norm needs more than one value a channel: more than one image, or more than one pixel of its map."
+        height, width = crop_size(self.batches.crop)
+        pixels = -(-height // self.network.output_stride) * -(-width // self.network.output_stride)
+        halves = [self.batches.num_strong] + [self.batches.num_weak] * self.loss.uses_weak
+        least = sum(halves) if self.loss.joint_batch_norm else min(halves)
+        if pixels * least < 2:
+            raise ValueError(
+                f"crop={self.batches.crop} at output_stride={self.network.output_stride} is one pixel, and one image "
+                "alone is normalised by nothing: raise crop, num_strong or num_weak"
+            )
+        return self
 
     @classmethod
     def paper(cls, **changes) -> "Recipe":

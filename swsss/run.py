@@ -92,7 +92,7 @@ def differences(
     keys = [key for key in {**here, **there} if there.get(key) != here.get(key)]
     return [f"{key} ({there.get(key, 'absent')} there, {here.get(key, 'absent')} here)" for key in keys]
 
-# %% ../nbs/20_run.ipynb #5384c930
+# %% ../nbs/20_run.ipynb #2018d44e
 def _random_state() -> dict[str, torch.Tensor]:
     "Of every generator there is."
     state = {"cpu": torch.get_rng_state()}
@@ -132,7 +132,9 @@ def _save_state(state: dict, path: Path) -> None:
         with open(path, "wb") as file:
             torch.save(state, file)
     except RuntimeError as error:
-        raise error.__context__ if isinstance(error.__context__, OSError) else error
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 def _not_finite(state) -> bool:
@@ -409,7 +411,7 @@ def short_name(
     runs = project_path("runs")
     return str(path.relative_to(runs)) if path.is_relative_to(runs) else "/".join(path.parts[-2:])
 
-# %% ../nbs/20_run.ipynb #186c17c9
+# %% ../nbs/20_run.ipynb #4364785a
 def label_files(
     folder: Path,  # of label maps
 ) -> dict[str, Path]:  # name -> its PNG, in the order of names
@@ -431,7 +433,9 @@ def data_of(
     "Where the photos were that a run learned from; moved since, an error says how to tell."
     root = read_json(Path(run) / "run.json")["data"]
     if not Path(root).is_dir():
-        raise FileNotFoundError(f"The data of {run} were in {root}, which is not there. Moved? Pass `-p data PATH`.")
+        raise FileNotFoundError(
+            f"The data of {run} were in {root}, which does not exist. If they were moved, pass `-p data PATH`."
+        )
     return root
 
 
