@@ -272,7 +272,7 @@ def stage2_folder(
         raise ValueError(f"{label_dir} has no label to use beside the {len(names)} masks (use={use!r})")
     return folder.with_labels(label_dir, keep=strong), names
 
-# %% ../nbs/22_labels.ipynb #5dac4d6e
+# %% ../nbs/22_labels.ipynb #a281b8c8
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")  # in any case
 
 
@@ -307,12 +307,10 @@ class PhotoFolder:
                     others[path.suffix.lower() or "no suffix"] += 1
         if not found:
             rest = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(5)) or "no file at all"
-            raise ValueError(
-                f"{self.root} holds no photo ({', '.join(PHOTO_SUFFIXES)}), only {rest}: save some as JPEG."
-            )
-        many = {f"{name}{path.suffix}": path for name, paths in found.items() for path in paths if len(paths) > 1}
-        one = {name: paths[0] for name, paths in found.items() if len(paths) == 1}
-        return dict(sorted({**one, **many}.items()))
+            kinds = ", ".join(PHOTO_SUFFIXES)
+            raise ValueError(f"{self.root} holds no photo ({kinds}), only {rest}: put some there, saved as JPEG.")
+        files = {path: name + path.suffix * (len(paths) > 1) for name, paths in found.items() for path in paths}
+        return {name: path for path, name in sorted(files.items(), key=lambda pair: pair[1])}
 
     def _read_tags(self) -> dict[str, tuple[int, ...]]:
         "The table of tags; an error says all that is wrong with it."

@@ -155,7 +155,7 @@ def _tiles(
             above[k] = logits[:, height:].clone()
             yield top, left, logits[:, :height]
 
-# %% ../nbs/17_predict.ipynb #d9c905a7
+# %% ../nbs/17_predict.ipynb #03af7c48
 def _sampled(logits, dim, at):
     "Linear interpolation along `dim` at the places `at`."
     low = at.floor().long().clamp(max=logits.shape[dim] - 1)
@@ -180,7 +180,7 @@ def _enlarged(
     if size == full:
         yield from tiles
         return
-    bottom = {}
+    bottom, right = {}, None
     for top, left, logits in tiles:
         (y, ys), (x, xs) = (
             _places(begin, begin + n, s, f)

@@ -35,7 +35,6 @@ from .evaluate import DynamicEvaluation
 from .files import file_digest, project_path, read_json, write_json, write_whole
 from .images import VOC_CLASSES, write_labels
 from .lists import files_by_name
-
 from .model import DeepLabV3Plus, load_network, save_checkpoint
 from .predict import Labeller, predict_labels
 from .recipe import GROUPS, Recipe

@@ -1,4 +1,4 @@
-"""Large photos: trained at a working size that the network remembers, and labelled at their own size in bounded memory."""
+"""Large photos: trained at a working size that the network remembers, labelled at their own size in bounded memory."""
 
 import json
 import subprocess
@@ -75,7 +75,7 @@ from swsss.predict import predict_labels
 torch.set_num_threads(1)
 torch.manual_seed(0)
 longest_side, num_classes = map(int, sys.argv[1:])
-network = DeepLabV3Plus(num_classes, "test_resnet", "none", output_stride=16, channels=8, longest_side=longest_side).eval()
+network = DeepLabV3Plus(num_classes, "test_resnet", "none", 16, channels=8, longest_side=longest_side).eval()
 row = np.linspace(0, 255, 6000, dtype=np.uint8)
 photo = np.ascontiguousarray(np.broadcast_to(row[None, :, None], (4000, 6000, 3)))
 labels, sure = predict_labels(network, photo, scales=(1.0,), flip=False)
@@ -86,7 +86,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platfor
 
 @pytest.mark.parametrize(("longest_side", "num_classes"), [(0, 8), (2000, 21)])
 def test_24_megapixels_stay_under_2_gigabytes(longest_side, num_classes):
-    "Interpreter, PyTorch and photo included. A map of 21 classes would be 2 GB by itself, 8 seen at once more than that."
+    "Interpreter, PyTorch and photo included. A map of 21 classes would be 2 GB by itself."
     command = [sys.executable, "-c", LABEL_24_MEGAPIXELS, str(longest_side), str(num_classes)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
