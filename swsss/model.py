@@ -181,7 +181,7 @@ def build_backbone(
         state = {key: state[key] for key in used}
     return pyramid(out_indices=levels, pretrained=True, pretrained_cfg_overlay={"state_dict": state})
 
-# %% ../nbs/12_model.ipynb #23e9abbf
+# %% ../nbs/12_model.ipynb #40476d73
 class DeepLabV3Plus(nn.Module):
     "DeepLabV3+ (Chen et al. 2018) with the decoder of the published system."
 
@@ -192,6 +192,7 @@ class DeepLabV3Plus(nn.Module):
         weights: str | Path | None = "imagenet",  # of the backbone: 'imagenet', a file, or 'none' for random
         output_stride: int = 8,  # 8 as published; 16 is about three times faster
         channels: int = 256,  # width of ASPP and of the fusions
+        longest_side: int = 0,  # pixels that photos are brought to before it sees them; 0: their own size
     ):
         super().__init__()
         self.config = {
@@ -199,9 +200,10 @@ class DeepLabV3Plus(nn.Module):
             "backbone": backbone,
             "output_stride": output_stride,
             "channels": channels,
+            "longest_side": longest_side,
         }
         mean, std = input_statistics(backbone)
-        self.num_classes, self.mean, self.std = num_classes, mean, std
+        self.num_classes, self.mean, self.std, self.longest_side = num_classes, mean, std, longest_side
         self.backbone = build_backbone(backbone, weights, output_stride)
         shallow, deep = self.backbone.feature_info.channels()
         self.aspp = ASPP(deep, channels)

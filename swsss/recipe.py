@@ -20,7 +20,7 @@ from pydantic.dataclasses import dataclass
 from .data import VOCFolder
 from .files import project_path
 
-# %% ../nbs/16_recipe.ipynb #18f70765
+# %% ../nbs/16_recipe.ipynb #e96cf8de
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 _Whole = Annotated[int, Field(ge=0, lt=2**63)]
 _Count = Annotated[int, Field(ge=1, lt=2**63)]
@@ -53,6 +53,7 @@ class BatchRecipe:
 
     num_strong: _Count = 5  # strong images a batch
     num_weak: _Count = 5  # weak images a batch, for the methods that use them
+    longest_side: _Whole = 0  # pixels that photos are brought to before all else, never enlarged; 0: their own size
     crop: int | str = 384  # pixels: a square's side, or 'HEIGHTxWIDTH'
     heavy: bool = True  # two of thirteen changes for strong images, as published; False: scale and flip
     weak_flip: bool = False  # flip weak images; published without
@@ -63,6 +64,13 @@ class BatchRecipe:
     def _two_sides(cls, crop):
         crop_size(crop)
         return crop
+
+    @field_validator("longest_side")
+    @classmethod
+    def _large_enough(cls, side):
+        if 0 < side < 32:
+            raise ValueError(f"longest_side={side}: pass 32 pixels or more, or 0 for the photos' own size")
+        return side
 
 
 @dataclass(frozen=True, config=_STRICT)

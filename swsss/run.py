@@ -7,7 +7,7 @@ __all__ = ['surroundings', 'differences', 'pack_state', 'unpack_state', 'read_ol
            'is_trained', 'is_stage2', 'newest_run', 'find_run', 'short_name', 'label_files', 'read_recipe', 'data_of',
            'read_metrics', 'find_snapshots', 'networks_of', 'load']
 
-# %% ../nbs/20_run.ipynb #27fb62d1
+# %% ../nbs/20_run.ipynb #9444e061
 import json
 import os
 import platform
@@ -20,7 +20,6 @@ from io import StringIO
 from pathlib import Path
 
 import cv2
-import numpy as np
 import pandas as pd
 import torch
 from filelock import FileLock, Timeout
@@ -30,15 +29,14 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from . import __version__
-from .augment import normalise
+from .augment import reduced
 from .data import VOCFolder
 from .evaluate import DynamicEvaluation
 from .files import file_digest, project_path, read_json, write_json, write_whole
 from .images import VOC_CLASSES, write_labels
 from .lists import files_by_name
-from .loss import class_aware_labels
 from .model import DeepLabV3Plus, load_network, save_checkpoint
-from .predict import Labeller
+from .predict import Labeller, predict_labels
 from .recipe import GROUPS, Recipe
 
 # %% ../nbs/20_run.ipynb #19055836
@@ -229,7 +227,8 @@ class Run:
         if about.is_file():
             there = read_json(about)
             deciding = [name for name, group in GROUPS.items() if group != "bookkeeping"]
-            recipes = ({name: kept["recipe"].get(name) for name in deciding} for kept in (there, wanted))
+            plain = Recipe.paper().flat()  # a field that a run's version did not have means what that version did
+            recipes = ({name: kept["recipe"].get(name, plain[name]) for name in deciding} for kept in (there, wanted))
             differ = differences(*recipes) + (["the data"] if there["data"] != wanted["data"] else [])
             if differ:
                 raise ValueError(
@@ -320,16 +319,11 @@ class Run:
             self.events.add_scalar(name.replace(":", "/"), value, iteration)
 
     def snapshot(self, iteration: int, network: DeepLabV3Plus, names: list[str]) -> None:
-        "Keep the network's maps of a few images as they are now; of large photos at reduced size."
-        device, training = next(network.parameters()).device, network.training
-        network.eval()
+        "Keep the network's maps of a few images as they are now: at its working size, else large photos reduced."
         for name in names:
-            image = normalise(_reduced(self.folder.image(name)), network.mean, network.std).to(device)
-            tags = torch.from_numpy(self.folder.tags(name)).to(device)
-            with torch.inference_mode():
-                labels = class_aware_labels(network(image[None]), tags[None])[0]
-            write_labels(self.path / "snapshots" / f"{iteration:06d}" / f"{name}.png", labels.cpu().numpy())
-        network.train(training)
+            image = reduced(self.folder.image(name), network.longest_side or _SNAPSHOT_SIDE)
+            labels, _ = predict_labels(network, image, self.folder.tags(name), scales=(1.0,), flip=False)
+            write_labels(self.path / "snapshots" / f"{iteration:06d}" / f"{name}.png", labels)
 
     def finish(self, networks: nn.ModuleDict, evaluation: DynamicEvaluation) -> None:
         "Write the trained networks; the state to go on from is no longer needed."
@@ -341,14 +335,7 @@ class Run:
         self._tidy()
 
 
-_SNAPSHOT_SIDE = 1024  # pixels: enough to look at, and a photo of any camera fits into memory
-
-
-def _reduced(image: np.ndarray) -> np.ndarray:
-    "A photo whose longer side is no longer than a snapshot's."
-    by = _SNAPSHOT_SIDE / max(image.shape[:2])
-    size = [max(1, round(side * by)) for side in image.shape[1::-1]]
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA) if by < 1 else image
+_SNAPSHOT_SIDE = 1024  # pixels, where the network has no working size: enough to look at, and quick
 
 # %% ../nbs/20_run.ipynb #61296a96
 def list_runs(

@@ -31,14 +31,15 @@ from .pct import Losses, pct_losses, supervised_losses, two_halves
 from .recipe import BatchRecipe, LossRecipe, NetworkRecipe, OptimizerRecipe, Recipe, crop_size
 from .run import Run
 
-# %% ../nbs/21_train.ipynb #3a813499
+# %% ../nbs/21_train.ipynb #fec32d6b
 def build_networks(
     recipe: NetworkRecipe,
     num_classes: int,  # background included
     names: tuple[str, ...] = ("hybrid", "pseudo"),
+    longest_side: int = 0,  # pixels: the size that they will see photos at; 0: their own
 ) -> nn.ModuleDict:  # by these names
     "The networks that a method trains, with random heads."
-    shape = num_classes, recipe.backbone, recipe.weights, recipe.output_stride, recipe.channels
+    shape = num_classes, recipe.backbone, recipe.weights, recipe.output_stride, recipe.channels, longest_side
     networks = nn.ModuleDict({name: DeepLabV3Plus(*shape) for name in names})
     return networks.to(memory_format=torch.channels_last)  # convolutions are faster so, on CPU and GPU alike
 
@@ -64,7 +65,7 @@ def build_optimizer(
 
     return optimizer, LambdaLR(optimizer, [polynomial if decays_ else lambda step: 1.0 for decays_ in decays])
 
-# %% ../nbs/21_train.ipynb #83864553
+# %% ../nbs/21_train.ipynb #e7145729
 def _leave_signals_to_parent(worker):
     "A signal to stop goes to the whole group of processes; the run decides when."
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -115,6 +116,7 @@ def load_batches(
         heavy=batches.heavy,
         weak_flip=batches.weak_flip,
         weak_scale=batches.weak_scale,
+        longest_side=batches.longest_side,
     )
     return DataLoader(
         pairs,
@@ -211,7 +213,7 @@ def stop_kindly():
         for number, handler in before.items():
             signal.signal(number, handler)
 
-# %% ../nbs/21_train.ipynb #123f7ef4
+# %% ../nbs/21_train.ipynb #9f93cccd
 def train(
     recipe: Recipe,
     folder: VOCFolder,
@@ -227,7 +229,7 @@ def train(
             return print(f"{run.path} is trained already")
         torch.manual_seed(recipe.seed)
         names = ("hybrid", "pseudo") if recipe.loss.method == "pct" else ("hybrid",)
-        networks = build_networks(recipe.network, folder.num_classes, names).to(device)
+        networks = build_networks(recipe.network, folder.num_classes, names, recipe.batches.longest_side).to(device)
         evaluation = DynamicEvaluation(folder.num_classes, recipe.loss.momentum).to(device)
         optimizer, rates = build_optimizer(networks, recipe.optimizer)
         state = {"networks": networks, "evaluation": evaluation, "optimizer": optimizer, "rates": rates}
