@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -65,7 +66,7 @@ def draw_folder(root, count):
         (lists / f"{which}.txt").write_text("\n".join(part) + "\n")
     (root / "data/tags.csv").write_text("\n".join(rows) + "\n")
     (labels / "labels.json").write_text(json.dumps({"network": "hybrid"}))
-    scores = {"name": names, "has_mask": [i < 100 for i in range(count)]}
+    scores = {"name": names, "strong": [i < 100 for i in range(count)]}
     scores |= {score: rng.random(count).round(4) for score in ["confidence", "agreement", "weight"]}
     pd.DataFrame(scores | {"weakest_class": "dog"}).to_csv(labels / "scores.csv", index=False)
 
@@ -90,8 +91,11 @@ def measure(root):
     importing, explore = clock(lambda: __import__("swsss.explore", fromlist=["x"]))
     times = {"import": importing}
 
+    from swsss.gallery import Gallery
+    from swsss.results import find_results
+
     def start():
-        return explore.Explorer(explore.find_results(labels=root / "labels", data=str(root / "data")))
+        return explore.Explorer(find_results(labels=root / "labels", data=str(root / "data")))
 
     times["open"], explorer = clock(start)
     pages = []
@@ -100,7 +104,7 @@ def measure(root):
         pages.append(clock(lambda: explorer.turn(1))[0])
     times["page, cold (worst of 10)"] = max(pages)
     explorer.thumbs.pool.shutdown(wait=True)
-    explorer.thumbs.pool = explore.ThreadPoolExecutor(2)
+    explorer.thumbs.pool = ThreadPoolExecutor(2)
     pages = []
     for _ in range(5):
         pages.append(clock(lambda: explorer.turn(1))[0])
@@ -111,7 +115,7 @@ def measure(root):
     times["open one label"] = clock(lambda: explorer.open(explorer.names[0]))[0]
     times["verdict to disk"] = clock(lambda: explorer.judge("accepted"))[0]
     times["true IoU of all, once"] = clock(explorer.gallery.count_truth)[0]
-    again = explore.Gallery(explorer.results.folder, explorer.results.labels)
+    again = Gallery(explorer.results.folder, explorer.results.labels)
     times["true IoU of all, next session"] = clock(again.count_truth)[0]
     return times
 

@@ -41,9 +41,10 @@ FLAGS += ["--disable-background-networking", "--disable-component-update", "--di
 def make_run(root):
     "A short run on the demo folder and labels of some images, all under `root`."
     from swsss.data import open_folder, read_split
+    from swsss.labels import write_pseudo_labels
     from swsss.model import load_checkpoint
-    from swsss.pct import Recipe, train
-    from swsss.predict import write_pseudo_labels
+    from swsss.recipe import Recipe
+    from swsss.train import train
 
     folder, run = open_folder("demo"), root / "runs" / "short"
     strong = read_split(folder, 20)
@@ -235,6 +236,23 @@ return [...root.querySelectorAll('*')].filter(node => {
 """
 
 
+# The colours of a panel's two canvases, each with its number of pixels, and those of the class switches beside it.
+PAINTED = """
+const panel = document.querySelectorAll('.swsss-panel')[arguments[0]], count = canvas => {
+  const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height), colours = {};
+  for (let i = 0; i < data.length; i += 4) {
+    const colour = data.slice(i, i + 4).join(',');
+    colours[colour] = (colours[colour] ?? 0) + 1;
+  }
+  return colours;
+};
+const swatches = [...document.querySelectorAll('.swsss-class .swsss-swatch')].map(
+  node => `${getComputedStyle(node).backgroundColor.match(/\\d+/g).join(',')},255`);
+const [fill, line] = ['.swsss-fill', '.swsss-line'].map(css => count(panel.querySelector(css)));
+return {fill, line, colours: swatches};
+"""
+
+
 def shown(page):
     "Names on the page of thumbnails."
     return [card.get_attribute("data-name") for card in page.all(".swsss-card")]
@@ -279,10 +297,9 @@ def look_at_detail(page, project):
     page.until(lambda: not page.all(".swsss-wait"), "the networks' answers")
     page.js("document.querySelector('.swsss-explorer').scrollIntoView({block: 'start'})")
 
-    handle = next(h for h in page.all(".swsss-explorer .noUi-handle") if h.is_displayed())
     opacity = lambda: float(page.js("return getComputedStyle(document.querySelector('.swsss-fill')).opacity"))  # noqa: E731
     before = opacity()
-    ActionChains(page.driver).drag_and_drop_by_offset(handle, 40, 0).perform()
+    ActionChains(page.driver).drag_and_drop_by_offset(page.one("input[aria-label=Opacity]"), 40, 0).perform()
     page.until(lambda: opacity() > before + 0.1, "more opaque labels")
 
     stage = page.all(".swsss-stage")[1]
@@ -299,9 +316,16 @@ def look_at_detail(page, project):
     assert page.js(OVERFLOW, ".swsss-explorer") == []
     keep_picture(page, "explorer-detail", ".swsss-explorer")
 
-    page.all(".swsss-class")[0].click()
-    page.until(lambda: page.all(".swsss-class")[0].get_attribute("aria-pressed") == "false", "a class switched off")
-    page.all(".swsss-class")[0].click()
+    drawn = page.js(PAINTED, 1)
+    assert set(drawn["fill"]) - {"0,0,0,0"} <= set(drawn["colours"]), "the label is drawn in the colours of its classes"
+    assert set(drawn["line"]) - {"0,0,0,0"} <= set(drawn["fill"])
+    for switch in range(len(page.all(".swsss-class"))):
+        page.all(".swsss-class")[switch].click()
+        assert page.all(".swsss-class")[switch].get_attribute("aria-pressed") == "false"
+    page.until(lambda: list(page.js(PAINTED, 1)["fill"]) == ["0,0,0,0"], "labels without the classes switched off")
+    for switch in range(len(page.all(".swsss-class"))):
+        page.all(".swsss-class")[switch].click()
+    page.until(lambda: page.js(PAINTED, 1) == drawn, "the classes again")
 
     page.button("Accept").click()
     page.until(lambda: judgements(project).get(names[1], {}).get("verdict") == "accepted", "the verdict on disk")

@@ -72,3 +72,17 @@ def test_looking_at_photos_loads_no_pytorch(module):
     ask = f"import sys, {module}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_the_public_face():
+    "`import swsss` shows what a person needs, and loads PyTorch when that is used."
+    ask = """
+import sys, swsss
+assert "torch" not in sys.modules
+assert {"load", "VOCFolder", "Recipe", "train"} <= set(dir(swsss))
+assert swsss.VOCFolder.__name__ == "VOCFolder" and "torch" not in sys.modules
+import swsss.train
+assert callable(swsss.train) and swsss.Recipe.demo().seed == 0 and callable(swsss.load)
+assert swsss.train.train is not None and swsss.train.__call__ is swsss.train.train
+"""
+    subprocess.run([sys.executable, "-c", ask], check=True)
