@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['REMEDIES', 'MAX_LINES_A_KIND', 'FolderError', 'Report', 'Finding', 'examine', 'examine_files', 'check_folder']
 
-# %% ../nbs/04_check.ipynb #98c5d89b
+# %% ../nbs/04_check.ipynb #5337d90a
 import hashlib
 import json
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,10 @@ from tqdm.auto import tqdm
 from .files import write_whole
 from swsss.images import (
     IGNORE_INDEX,
+    IMAGE_SUFFIXES,
+    LARGE_PIXELS,
     MAX_PIXELS,
+    MAX_SIDE,
     Refusal,
     check_bytes,
     decode_whole,
@@ -34,7 +38,7 @@ from swsss.images import (
 )
 from .lists import read_annotation, short, tag_indices
 
-# %% ../nbs/04_check.ipynb #e76dfe90
+# %% ../nbs/04_check.ipynb #810c1c80
 REMEDIES = {
     "list not usable": "write one image name a line into this file, UTF-8",
     "list empty": "write one image name a line into this file",
@@ -44,19 +48,28 @@ REMEDIES = {
     "classes not usable": "one class a line in classes.txt: background first, each once, at most 255, no ;",
     "table not usable": "columns image,tags; one row an image; tags joined by ;",
     "tag not a class": "correct the name, or add the class to classes.txt",
-    "image missing": "put the file into JPEGImages, or take its name out of the lists",
+    "image missing": "put the file into JPEGImages as .jpg, .png or .webp, or take its name out of the lists",
     "image twice": "one name, two files: keep one",
     "image empty": "the file has 0 bytes: copy it again, or take its name out of the lists",
     "image damaged": "copy the file again, or take its name out of the lists",
-    "image too large": f"scale it down, to at most {MAX_PIXELS:,} pixels",
+    "image too large": f"scale it down, to at most {MAX_PIXELS:,} pixels and {MAX_SIDE:,} a side",
     "image CMYK": "convert it to RGB, with the colour profile you trust",
     "image 16-bit": "convert it to 8 bits a channel, with the range you want to see",
     "image without tags": "give it a row in tags.csv (empty where only background is to be seen)",
     "annotation not usable": "correct the file, or give the image a row in tags.csv",
+    "too few masks": "save masks in SegmentationClass, each as NAME.png of its photo NAME.jpg",
+    "mask twice": "one name, two files: keep one",
     "mask missing": "put the mask into SegmentationClass, or take the image out of the split or of val.txt",
     "mask damaged": "write the mask again, as a palette PNG",
-    "mask too large": f"scale image and mask down, to at most {MAX_PIXELS:,} pixels",
-    "mask not indexed": "save the mask as a palette PNG, or as 8-bit greyscale, the pixel being the index of its class",
+    "mask too large": f"scale image and mask down, to at most {MAX_PIXELS:,} pixels and {MAX_SIDE:,} a side",
+    "mask not indexed": "save the mask as a palette PNG, or as 8-bit greyscale, a pixel being the index of its class. "
+    "Black and white masks of one class: python -c "
+    "\"from swsss.data import remap_masks; remap_masks(r'{root}', {255: 1})\"",
+    "mask of 0 and 255": "here 255 is void, so these masks show no class and nothing can be learned. If 255 is your "
+    "object, this makes it class 1 and keeps the masks as they were beside: python -c "
+    "\"from swsss.data import remap_masks; remap_masks(r'{root}', {255: 1})\"",
+    "mask void throughout": "255 everywhere teaches nothing: draw the mask, or take the image out of the list",
+    "masks show no class": "all are background throughout: are these the right masks?",
     "mask of another size": "the mask must have the height and width of the upright photo",
     "mask with unknown index": "use indices of classes, or 255 for void; or add the class to classes.txt",
 }
@@ -83,14 +96,16 @@ class Report:
         if self.counts[kind] <= 1000:
             self.lines.setdefault(kind, []).append(line)
 
-    def text(self) -> str:
-        "All kinds in the order of `REMEDIES`, at most 20 lines each."
+    def text(self, root: str | os.PathLike = "ROOT") -> str:
+        "All kinds in the order of `REMEDIES`, at most 20 lines each; `root` is the folder that remedies speak of."
         parts = []
         for kind in filter(self.counts.__contains__, REMEDIES):
             count, lines = self.counts[kind], self.lines[kind]
             shown = lines if count < MAX_LINES_A_KIND else lines[: MAX_LINES_A_KIND - 2]
             rest = [f"... and {count - len(shown):,} more"] if count > len(shown) else []
-            parts.append("\n    ".join([f"{kind} ({count:,}): {REMEDIES[kind]}", *shown, *rest]))
+            parts.append(
+                "\n    ".join([f"{kind} ({count:,}): {REMEDIES[kind].replace('{root}', str(root))}", *shown, *rest])
+            )
         return "\n".join(parts)
 
     def raise_if_any(self, root: Path) -> None:
@@ -98,7 +113,7 @@ class Report:
         if self.counts:
             count = self.counts.total()
             head = f"{count:,} problem{'s' * (count > 1)} in {root}; nothing was started."
-            raise FolderError(f"{head}\n{self.text()}", self.lines)
+            raise FolderError(f"{head}\n{self.text(root)}", self.lines)
 
 # %% ../nbs/04_check.ipynb #1d49e0c0
 class Finding(NamedTuple):
@@ -157,8 +172,8 @@ def examine(
     except Exception as error:  # as in read_image
         return Finding(_DAMAGED[what], short(str(error).replace(f"{path}: ", ""), 120))
 
-# %% ../nbs/04_check.ipynb #bc4e52dc
-_CACHE_VERSION = 1  # raise it when something else is found than before
+# %% ../nbs/04_check.ipynb #a5676f09
+_CACHE_VERSION = 2  # raise it when something else is found than before
 _CACHE_FILES = 500_000  # beyond, what is remembered of label folders long gone is dropped
 
 
@@ -171,14 +186,14 @@ def _load_cache(root: Path) -> dict[str, list]:
     "File -> [size, time, what, deep, *finding]; empty where there is no cache, an older one or a damaged one."
     with suppress(OSError, ValueError, KeyError, TypeError):
         kept = json.loads(_cache_file(root).read_text(encoding="utf-8"))
-        if kept["version"] == [_CACHE_VERSION, MAX_PIXELS]:
+        if kept["version"] == [_CACHE_VERSION, MAX_PIXELS, MAX_SIDE]:
             return dict(kept["files"])
     return {}
 
 
 def _save_cache(root: Path, files: dict[str, list]) -> None:
     "Keep what was found; without a place to keep it the next check is as slow as this one, no more."
-    text = json.dumps({"version": [_CACHE_VERSION, MAX_PIXELS], "files": files})
+    text = json.dumps({"version": [_CACHE_VERSION, MAX_PIXELS, MAX_SIDE], "files": files})
     with suppress(OSError):
         write_whole(_cache_file(root), lambda path: path.write_text(text, encoding="utf-8"))
 
@@ -220,28 +235,46 @@ def examine_files(
         _save_cache(root, {**cache, **fresh} if len(cache) < _CACHE_FILES else fresh)
     return {path: found for path, _, found in rows}
 
-# %% ../nbs/04_check.ipynb #10e6eee7
+# %% ../nbs/04_check.ipynb #5219dfd9
 _NOTES = {
     "grey": "greyscale image(s), read as three equal channels",
     "alpha": "image(s) with alpha; it is dropped, the colour under it is used",
     "rotated": "image(s) with EXIF orientation, read upright; masks are taken to be upright too",
+    "large": f"photo(s) of more than {LARGE_PIXELS / 1e6:.1f} megapixels; labels for them are predicted in overlapping "
+    "windows, which takes the longer the larger they are",
     "unlisted": "row(s) of tags.csv for images in none of the lists, left out",
     "untagged": "mask(s) that show a class which is not among the image's tags",
+    "unlike tags": "mask(s) of nothing but background and void (255), although the image's tags name a class",
     "from mask": "image(s) whose tags come from their masks: no row in tags.csv, no annotation",
 }
 
 
-def _judge_image(folder, name: str, findings: dict, report: Report, notes: Counter) -> None:
+def _where(folder, path: Path) -> str:
+    "A file's place, for a message."
+    return short(path.relative_to(folder.root) if path.is_relative_to(folder.root) else path, 200)
+
+
+def _strays(folder) -> dict[str, Path]:
+    "Name in lower case -> a file that might be meant by it: of another kind, in a subfolder, or in other letters."
+    home, masks = folder.photo_dir, folder.mask_dir
+    paths = (Path(where, file) for where, _, files in os.walk(home) if Path(where) != masks for file in files)
+    paths = (path.relative_to(folder.root) for path in paths if path.suffix.lower() not in (".csv", ".txt", ".json"))
+    return {unicodedata.normalize("NFC", path.stem).casefold(): path for path in paths}
+
+
+def _judge_image(folder, name: str, findings: dict, strays: dict, report: Report, notes: Counter) -> None:
     "Note what is wrong with one image, or unusual."
     files = folder.image_files.get(name, [])
     if not files:
-        return report.add("image missing", f"{short(name)}: no .jpg, .jpeg or .png of this name")
+        others = f"; {short(strays[name.casefold()])} is there" if name.casefold() in strays else ""
+        return report.add("image missing", f"{short(name)}: no {', '.join(IMAGE_SUFFIXES)} of this name{others}")
     if len(files) > 1:
-        report.add("image twice", f"JPEGImages: {', '.join(sorted(short(file.name) for file in files))}")
+        report.add("image twice", f"{folder.photo_dir.name}: {', '.join(short(file.name) for file in files)}")
     found = findings[folder.image_path(name)]
     if found.kind:
-        report.add(found.kind, f"JPEGImages/{short(files[0].name)}: {found.detail}")
+        report.add(found.kind, f"{_where(folder, files[0])}: {found.detail}")
     notes.update(found.seen)
+    notes["large"] += found.size[0] * found.size[1] > LARGE_PIXELS
 
 
 def _judge_mask(folder, name: str, path: Path, findings: dict, report: Report) -> None:
@@ -249,7 +282,9 @@ def _judge_mask(folder, name: str, path: Path, findings: dict, report: Report) -
     found = findings.get(path)
     if found is None:
         return report.add("mask missing", f"{short(name)}.png")
-    where = f"{short(os.path.relpath(path, folder.root), 200)}"
+    if len(folder.mask_files.get(name, [])) > 1 and path in folder.mask_files[name]:
+        report.add("mask twice", ", ".join(_where(folder, file) for file in folder.mask_files[name]))
+    where = _where(folder, path)
     if found.kind:
         return report.add(found.kind, f"{where}: {found.detail}")
     image = findings.get(folder.image_path(name)) if name in folder.image_files else None
@@ -277,7 +312,7 @@ def _judge_tags(folder, name: str, findings: dict, report: Report, notes: Counte
         report.add("image without tags", short(name))
     notes["from mask"] += source == "mask"
 
-# %% ../nbs/04_check.ipynb #3567d4a1
+# %% ../nbs/04_check.ipynb #8b63849a
 def _masks_used(folder, names: list[str], strong: set[str]) -> dict[Path, str]:
     "The masks that will be opened, and whose they are: to learn from, to judge on, or as the only source of tags."
     val = set(folder.listed("val"))
@@ -299,14 +334,47 @@ def _files_used(folder, names: list[str], masks: dict[Path, str]) -> list[tuple[
     ]
 
 
-def _untagged(folder, name: str, path: Path, findings: dict) -> bool:
-    "Whether a mask shows a class that is not among the tags of its image."
-    tags = folder.table.get(name)
-    if tags is None and folder.tag_source(name) == "Annotations":
-        seen = findings[folder.annotation_files[name][0]]
-        tags = [folder.classes.index(tag) for tag in seen.seen if tag in folder.classes]
-    shown = set(findings[path].seen if path in findings else ()) - {0, IGNORE_INDEX}
-    return tags is not None and not shown <= set(tags)
+def _classes_shown(findings: dict, path: Path | None) -> set[int]:
+    "The classes that a mask shows, background left out; none where it cannot be read."
+    return set(findings[path].seen if path in findings else ()) - {0, IGNORE_INDEX}
+
+
+def _classes_tagged(folder, name: str, findings: dict) -> set[int] | None:
+    "The classes that an image's tags name; None where they come from its mask, or from nowhere."
+    if name in folder.table:
+        return set(folder.table[name])
+    if folder.tag_source(name) == "Annotations":
+        seen = findings[folder.annotation_files[name][0]].seen
+        return set(tag_indices(seen, {c: i for i, c in enumerate(folder.classes)}, suggest=False)[0])
+    return None
+
+
+def _judge_masks_together(folder, paths: dict[str, Path], findings: dict, report: Report, notes: Counter) -> None:
+    "Note masks, those to learn from or those to judge on, that show no class: one by one, or all of them."
+    seen = {name: findings[path].seen for name, path in paths.items() if path in findings and not findings[path].kind}
+    black_white = [n for n in seen if seen[n] == (0, IGNORE_INDEX) and _classes_tagged(folder, n, findings) != set()]
+    void = [n for n in seen if seen[n] == (IGNORE_INDEX,)]
+    if any(set(indices) - {0, IGNORE_INDEX} for indices in seen.values()):
+        notes["unlike tags"] += len(black_white)
+    elif black_white:
+        for name in [*black_white, *void]:
+            report.add("mask of 0 and 255", f"{_where(folder, paths[name])}: no other number in it")
+        return
+    elif seen and not void:
+        report.add("masks show no class", f"{len(seen):,} of {len(seen):,}, such as {_where(folder, paths[min(seen)])}")
+    for name in void:
+        report.add("mask void throughout", f"{_where(folder, paths[name])}")
+
+
+def _tagged_but_not_shown(folder, names: list[str], masks: dict[Path, str], findings: dict) -> list[str]:
+    "A sentence on classes that tags name and no mask shows; none where there is no such class."
+    shown = set().union(*(_classes_shown(findings, path) for path in masks)) | {0}
+    tagged = {name: (_classes_tagged(folder, name, findings) or set()) - shown for name in names if masks}
+    if not any(tagged.values()):
+        return []
+    missing = [folder.classes[k] for k in sorted(set().union(*tagged.values()))]
+    some = ", ".join(missing[:10]) + f" and {len(missing) - 10} more" * (len(missing) > 10)
+    return [f"{sum(map(bool, tagged.values())):,} image(s) tagged with classes that no mask shows: {some}"]
 
 
 def _judge_lists(folder, report: Report) -> None:
@@ -317,7 +385,37 @@ def _judge_lists(folder, report: Report) -> None:
         if lists:
             report.add("learned from and judged on", f"{short(name)}: in val.txt and in {' and '.join(lists)}")
 
-# %% ../nbs/04_check.ipynb #601c5e26
+# %% ../nbs/04_check.ipynb #c46b69a7
+_DERIVED = (
+    "No lists in ImageSets/Segmentation, so they follow from the files: {train:,} photo(s) with a mask to learn from, "
+    "{val:,} with a mask to judge by, {weak:,} with tags alone. This keeps them as they are: python -c "
+    "\"from swsss.data import VOCFolder; VOCFolder(r'{root}').write_lists()\""
+)
+
+
+def _judge_files(folder, names: list[str], masks: dict, findings: dict, report: Report, notes: Counter) -> None:
+    "Note what is wrong with each image and each mask, or unusual."
+    strays = _strays(folder) if any(name not in folder.image_files for name in names) else {}
+    for name in names:
+        _judge_image(folder, name, findings, strays, report, notes)
+        _judge_tags(folder, name, findings, report, notes)
+    for path, name in masks.items():
+        _judge_mask(folder, name, path, findings, report)
+        if shown := _classes_shown(findings, path):
+            tagged = _classes_tagged(folder, name, findings)
+            notes["untagged"] += tagged is not None and not shown <= tagged
+
+
+def _in_words(folder, names: list[str], masks: dict, findings: dict, notes: Counter) -> list[str]:
+    "What is used although it is unusual, a line each."
+    lines = [f"{notes[kind]:,} {text}" for kind, text in _NOTES.items() if notes[kind]]
+    lines += _tagged_but_not_shown(folder, names, masks, findings)
+    if folder.derived:
+        train, both, val = (len(folder.listed(which)) for which in ("train", "trainaug", "val"))
+        lines.append(_DERIVED.format(train=train, val=val, weak=both - train, root=folder.root))
+    return lines
+
+
 def check_folder(
     folder,  # swsss.data.VOCFolder
     names: Iterable[str] | None = None,  # the images to be used; None: all that are listed
@@ -326,23 +424,23 @@ def check_folder(
     progress: bool = True,  # a bar where it takes long, and the notes printed
 ) -> list[str]:  # what is used although it is unusual, and how
     "Raise one `FolderError` with everything that is wrong with the folder, before anything is trained."
+    report, notes = Report(), Counter(unlisted=len(folder.table.keys() - set(folder.names)))
+    wanted = folder.masks_wanted() if strong is None else ""  # who names the strong images has chosen from masks
+    for kind, line in [*folder.faults, *([("too few masks", wanted)] if wanted else [])]:
+        report.add(kind, line)
     own = (name for name in folder.listed("train") if not folder.is_held_back(name))
     strong = set(own if strong is None else strong)
     names = list(dict.fromkeys([*(folder.names if names is None else names), *strong]))
     masks = _masks_used(folder, names, strong)
     findings = examine_files(folder.root, _files_used(folder, names, masks), deep, progress)
-    report, notes = Report(), Counter(unlisted=len(folder.table.keys() - set(folder.names)))
-    for kind, line in folder.faults:
-        report.add(kind, line)
     _judge_lists(folder, report)
-    for name in names:
-        _judge_image(folder, name, findings, report, notes)
-        _judge_tags(folder, name, findings, report, notes)
-    for path, name in masks.items():
-        _judge_mask(folder, name, path, findings, report)
-        notes["untagged"] += _untagged(folder, name, path, findings)
+    _judge_files(folder, names, masks, findings, report, notes)
+    for part in (strong, set(folder.listed("val")) - strong):
+        here = {name: path for path, name in masks.items() if name in part and path in findings}
+        together = {name: path for name, path in here.items() if path == folder.mask_path(name)}
+        _judge_masks_together(folder, together, findings, report, notes)
     report.raise_if_any(folder.root)
-    lines = [f"{notes[kind]:,} {text}" for kind, text in _NOTES.items() if notes[kind]]
+    lines = _in_words(folder, names, masks, findings, notes)
     for line in lines if progress else ():
         print(line)
     return lines

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['project_path', 'write_whole', 'write_json', 'read_json', 'file_digest', 'find_device']
 
-# %% ../nbs/00_files.ipynb #b037f8b4
+# %% ../nbs/00_files.ipynb #cd40ab12
+import errno
 import hashlib
 import json
 import os
@@ -36,7 +37,7 @@ def project_path(
     root = next((p for p in (here, *here.parents) if _is_project(p)), here)
     return Path(os.path.abspath(root / path))
 
-# %% ../nbs/00_files.ipynb #60094ef5
+# %% ../nbs/00_files.ipynb #ef100746
 def _flush(path: Path) -> None:
     "Wait until `path`, a file or a folder, is on the disk."
     if os.name == "nt" and path.is_dir():
@@ -44,6 +45,9 @@ def _flush(path: Path) -> None:
     handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL or not path.is_dir():  # file systems that cannot flush a folder say EINVAL
+            raise
     finally:
         os.close(handle)
 

@@ -4,20 +4,26 @@
 
 # %% auto #0
 __all__ = ['MAX_TEXT_BYTES', 'MAX_LINES', 'short', 'read_bounded', 'read_text', 'name_of', 'parse_list', 'tag_indices',
-           'tags_of_labels', 'read_annotation', 'parse_tags', 'files_by_name']
+           'tags_of_labels', 'read_annotation', 'parse_tags', 'tags_named', 'files_by_name', 'label_maps',
+           'divide_masks', 'fewest_covering']
 
-# %% ../nbs/02_lists.ipynb #7295a6a7
+# %% ../nbs/02_lists.ipynb #19304f33
 import csv
 import difflib
+import hashlib
 import io
 import os
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from defusedxml import ElementTree
+
+from .images import IMAGE_SUFFIXES
 
 # %% ../nbs/02_lists.ipynb #8c0d161c
 MAX_TEXT_BYTES = 2**24
@@ -60,10 +66,11 @@ def read_text(
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: byte {error.start} is not UTF-8; save it as UTF-8 text") from None
 
-# %% ../nbs/02_lists.ipynb #fdaf9200
-_PAIR = re.compile(r"(.+\.(?:jpe?g|png))\s+(\S.*\.png)", re.IGNORECASE)
+# %% ../nbs/02_lists.ipynb #0014659d
+_PHOTO = "|".join(map(re.escape, IMAGE_SUFFIXES))
+_PAIR = re.compile(rf"(.+(?:{_PHOTO}))\s+(\S.*\.png)", re.IGNORECASE)
 _SIMPLE = re.compile(r"\w[\w -]{0,199}", re.ASCII)  # nearly every name, and nothing in it to think about
-_SUFFIX = re.compile(r"\.(?:jpe?g|png)$", re.IGNORECASE)
+_SUFFIX = re.compile(rf"(?:{_PHOTO})$", re.IGNORECASE)
 
 
 def name_of(
@@ -80,6 +87,9 @@ def name_of(
     image = pair[1] if pair else entry
     name = _SUFFIX.sub("", re.sub(r"^\.?/?JPEGImages/", "", image))
     odd = name != name.strip() or name.startswith(".") or _SUFFIX.search(name)  # would be read back as another name
+    if re.fullmatch(r"[\w-][^/\\]*(?:/[\w-][^/\\]*)+", name):
+        flat = name.replace("/", "_")
+        raise ValueError(f"{short(name)}: subfolders are not read; move this file up into JPEGImages as {short(flat)}")
     if not name or odd or re.search(r"[/\\\x00-\x1f\x7f]", name) or len(name.encode()) > 200:
         raise ValueError(f"{short(entry)}: not the name of a file in JPEGImages")
     if pair and _SUFFIX.sub("", pair[2].rsplit("/", 1)[-1]) != name:
@@ -105,7 +115,17 @@ def parse_list(
         names.setdefault(name, number)
     return list(names), faults
 
-# %% ../nbs/02_lists.ipynb #7b3fd1af
+# %% ../nbs/02_lists.ipynb #11b91449
+def _hint(tag: str, index: dict[str, int]) -> str:
+    "What may have been meant by a tag that is no class."
+    for mark in ",|/+":
+        parts = [part.strip() for part in tag.split(mark)]
+        if len(parts) > 1 and any(part in index for part in parts):
+            return f" (tags are joined by semicolons: {short(';'.join(parts), 60)})"
+    near = difflib.get_close_matches(tag[:50], index, 1)
+    return f" ({near[0]}?)" if near else ""
+
+
 def tag_indices(
     tags: Iterable[str],
     index: dict[str, int],  # class name -> class index
@@ -113,12 +133,12 @@ def tag_indices(
 ) -> tuple[tuple[int, ...], list[str]]:  # indices; what is wrong with the others
     "The indices of the tags that are classes, and what is wrong with the others."
     indices, faults = [], []
-    for tag in tags:
+    for tag in (unicodedata.normalize("NFC", tag) for tag in tags):
         if tag in index:
             indices.append(index[tag])
             continue
-        near = difflib.get_close_matches(tag[:50], index, 1) if suggest else []
-        faults.append(f"{short(tag, 40)} is not a class" + (f" ({near[0]}?)" if near else ""))
+        hint = _hint(tag[:500], index) if suggest else ""
+        faults.append(f"{short(tag, 40)} is not a class{hint}")
     return tuple(indices), faults
 
 
@@ -162,6 +182,16 @@ def parse_tags(
     return table, faults
 
 
+def tags_named(
+    text: str,  # what is in tags.csv
+) -> list[str]:  # each once, by the alphabet
+    "The tags that a table uses, whether they are classes or not."
+    tags, rows = set(), csv.reader(io.StringIO(text, newline=""))
+    with suppress(csv.Error):  # what parse_tags says of it is enough
+        tags.update(tag.strip() for row in list(rows)[1:] for tag in ";".join(row[1:]).split(";"))
+    return sorted(tags - {""})
+
+
 def _read_row(row: list[str], line: int, index: dict[str, int], table: dict, faults: list) -> None:
     "Add one row of tags.csv to `table`, or what is wrong with it to `faults`."
     if len(row) != 2:
@@ -179,7 +209,7 @@ def _read_row(row: list[str], line: int, index: dict[str, int], table: dict, fau
     table[name], unknown = tag_indices(tags, index, suggest=len(faults) < 100)
     faults += [("tag not a class", f"line {line}: {short(name)}: {fault}") for fault in unknown]
 
-# %% ../nbs/02_lists.ipynb #2bfe27bb
+# %% ../nbs/02_lists.ipynb #fc8ac1b0
 def files_by_name(
     folder: Path,  # none there: no files
     suffixes: tuple[str, ...],  # in lower case, such as (".png",)
@@ -189,6 +219,65 @@ def files_by_name(
     if folder.is_dir():
         for entry in os.scandir(folder):
             stem, suffix = os.path.splitext(entry.name)
-            if suffix.lower() in suffixes:
+            if suffix.lower() in suffixes and not stem.startswith("."):
                 files.setdefault(unicodedata.normalize("NFC", stem), []).append(Path(entry.path))
-    return files
+    return {name: sorted(paths, key=lambda path: path.name.swapcase()) for name, paths in files.items()}
+
+
+def label_maps(
+    folder: str | os.PathLike,  # a label folder, a snapshot or an export; none there: no label maps
+) -> dict[str, Path]:  # name -> its PNG, by name in order
+    "The label maps in a folder by the names of their images."
+    return {name: paths[0] for name, paths in sorted(files_by_name(Path(folder), (".png",)).items())}
+
+# %% ../nbs/02_lists.ipynb #3468b8e4
+def divide_masks(
+    shown: dict[str, set[int]],  # photos that have a mask -> the classes they show
+    seed: int = 0,
+) -> tuple[list[str], list[str]]:  # to learn from; to judge by; both in an order that is drawn, not the alphabet's
+    "Part masks to judge by from masks to learn from."
+    drawn = sorted(shown, key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest())
+    left, val = Counter(k for classes in shown.values() for k in classes), {}
+    wanted = {k for k, count in left.items() if count > 1}  # to be seen among those to judge by
+
+    def take(name):
+        val[name] = None
+        left.subtract(shown[name])
+        wanted.difference_update(shown[name])
+
+    def spare(name):
+        return name not in val and all(left[k] > 1 for k in shown[name]) and len(drawn) > 1
+
+    for name in drawn:
+        if len(val) < max(1, round(len(drawn) / 10)) and spare(name):
+            take(name)
+    while names := [name for name in drawn if wanted & shown[name] and spare(name)]:
+        take(max(names, key=lambda name: len(wanted & shown[name])))
+    return [name for name in drawn if name not in val], list(val)
+
+# %% ../nbs/02_lists.ipynb #11445c9d
+def fewest_covering(
+    shown: dict[str, set[int]],  # photo -> the classes it shows
+) -> list[str]:  # names
+    "The fewest photos that show every class between them."
+    names = {frozenset(classes): name for name, classes in sorted(shown.items(), reverse=True) if classes}
+    holders = {k: sorted((s for s in names if k in s), key=lambda s: (-len(s), names[s])) for k in set().union(*names)}
+    trials, most = iter(range(2000)), max(map(len, names), default=0)
+
+    def cover(left, count):
+        if not left:
+            return []
+        if len(left) > count * most or next(trials, None) is None:
+            return None
+        rarest = min(left, key=lambda k: len(holders[k]))
+        for some in sorted(holders[rarest], key=lambda s: -len(s & left)):
+            if (rest := cover(left - some, count - 1)) is not None:
+                return [some, *rest]
+        return None
+
+    greedy, left = [], set(holders)
+    while left:
+        greedy.append(max(names, key=lambda s: (len(s & left), len(s))))
+        left -= greedy[-1]
+    exact = next(filter(None, (cover(set(holders), count) for count in range(1, len(greedy)))), greedy)
+    return sorted(names[s] for s in exact)

@@ -6,20 +6,20 @@
 __all__ = ['TEXTURES', 'SHAPES', 'CLASSES', 'HUES', 'DRAWN_BY', 'companion', 'sibling', 'cover', 'texture', 'backdrop', 'Scene',
            'cast', 'draw_scene', 'tags_of', 'choose_covering', 'draw_demo']
 
-# %% ../nbs/03_scenes.ipynb #ec729beb
+# %% ../nbs/03_scenes.ipynb #e4ef5bb3
 import os
 import shutil
 import tempfile
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from PIL import Image
 
 from .files import project_path, read_json, write_json
-from .images import IGNORE_INDEX, voc_palette
+from .images import IGNORE_INDEX, cv2, voc_palette
 
 # %% ../nbs/03_scenes.ipynb #9563a7d5
 TEXTURES = ("striped", "dotted")
@@ -210,7 +210,7 @@ def _draw_into(root, seed, strong, weak, val, size):
     for path, lines in {**texts, "classes.txt": CLASSES, "tags.csv": rows}.items():
         (root / path).write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
 
-# %% ../nbs/03_scenes.ipynb #c1a9320c
+# %% ../nbs/03_scenes.ipynb #911be15c
 def draw_demo(
     root="data/demo",  # the folder to draw, relative to the project's root
     seed=0,  # another seed, other scenes
@@ -231,8 +231,10 @@ def draw_demo(
         write_json(unfinished / "demo.json", about)
         unfinished.chmod(0o777 & ~_umask())  # mkdtemp shuts others out
         getattr(os, "sync", lambda: None)()  # on the disk before it takes its name
+        with suppress(OSError):
+            root.rmdir()  # an empty folder in its place, over which Windows renames nothing
         try:
-            unfinished.rename(root)
+            os.replace(unfinished, root)
         except OSError:  # somebody else was faster
             if not _is_drawn(root, about):
                 raise

@@ -134,7 +134,8 @@ def blob_of(form, mode="RGB"):
     return buffer.getvalue()
 
 
-BLOBS = [blob_of("PNG"), blob_of("JPEG"), blob_of("PNG", "L"), blob_of("PNG", "P"), blob_of("PNG", "RGBA"), b""]
+BLOBS = [blob_of("PNG"), blob_of("JPEG"), blob_of("WEBP"), blob_of("PNG", "L"), blob_of("PNG", "P"), b""]
+BLOBS += [blob_of("PNG", "RGBA")]
 
 
 @fuzz
