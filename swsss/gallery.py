@@ -6,7 +6,7 @@
 __all__ = ['COUNTS_FILE', 'SCORES', 'THUMBNAIL', 'SHARES', 'count_label', 'class_ious', 'truth_counts', 'Gallery', 'encode',
            'thumbnail', 'Thumbnails', 'score_text', 'show_page', 'order_quality', 'show_order_quality']
 
-# %% ../nbs/32_gallery.ipynb #465ef632
+# %% ../nbs/32_gallery.ipynb #2177178d
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -23,7 +23,7 @@ from .evaluate import iou_of_counts
 from .files import write_whole
 from .images import IGNORE_INDEX, read_labels, voc_palette
 from .labels import Judgements, read_scores
-from .run import label_files
+from .lists import label_maps
 from .show import add_legend, legend_patches, overlay, safe_palette
 
 # %% ../nbs/32_gallery.ipynb #b60a76bb
@@ -106,7 +106,7 @@ def _keep_counts(path, found):
     with suppress(OSError):  # a read-only label folder can still be looked at; the counts are made anew next time
         write_whole(path, write)
 
-# %% ../nbs/32_gallery.ipynb #90fa7fc7
+# %% ../nbs/32_gallery.ipynb #a665823c
 SCORES = {
     "confidence": "confidence",
     "agreement": "agreement of the networks",
@@ -124,7 +124,7 @@ class Gallery:
         label_dir,  # a label folder made from its images
     ):
         self.folder, self.label_dir = folder, Path(label_dir)
-        labelled = set(label_files(self.label_dir))
+        labelled = set(label_maps(self.label_dir))
         self.names = [name for name in folder.names if name in labelled]
         if not self.names:
             raise ValueError(

@@ -7,7 +7,7 @@ __all__ = ['SCORE_COLUMNS', 'VERDICTS', 'JUDGEMENT_COLUMNS', 'USES', 'PHOTO_SUFF
            'read_scores', 'append_score', 'write_scores', 'read_judgements', 'Judgements', 'read_corrected',
            'import_labels', 'usable_labels', 'stage2_folder', 'PhotoFolder', 'write_pseudo_labels']
 
-# %% ../nbs/22_labels.ipynb #5d3d01d3
+# %% ../nbs/22_labels.ipynb #aa6f34f8
 import csv
 import io
 import json
@@ -30,9 +30,9 @@ from .data import VOCFolder
 from .evaluate import trust, weakest_class
 from .files import file_digest, project_path, read_json, write_json, write_whole
 from .images import IGNORE_INDEX, read_image, write_labels
-from .lists import parse_tags, read_text
+from .lists import label_maps, parse_tags, read_text
 from .predict import SETTINGS, load_crf, predict_labels
-from .run import differences, label_files
+from .run import differences
 
 # %% ../nbs/22_labels.ipynb #3e3e80ad
 def agreement(
@@ -44,7 +44,7 @@ def agreement(
         raise ValueError(f"label maps of different sizes: {labels.shape} and {others.shape}")
     return float((labels == others).mean())
 
-# %% ../nbs/22_labels.ipynb #350b97f0
+# %% ../nbs/22_labels.ipynb #2a3e590b
 def claim_label_folder(
     label_dir: Path,  # made if it does not exist
     made_by: dict,  # what decides the labels; nested, written to and compared with labels.json
@@ -59,12 +59,12 @@ def claim_label_folder(
                 f"{label_dir} holds labels made another way: {', '.join(differ[:20])}. Pass another folder, or delete "
                 "this one."
             )
-    elif label_files(label_dir):
+    elif label_maps(label_dir):
         raise ValueError(f"{label_dir} holds PNGs but no labels.json that says what made them. Pass another folder.")
     else:
         write_json(about, made_by)
 
-# %% ../nbs/22_labels.ipynb #16151e05
+# %% ../nbs/22_labels.ipynb #74a9b41d
 SCORE_COLUMNS = ["name", "strong", "confidence", "agreement", "weight", "weakest_class"]
 
 
@@ -82,7 +82,7 @@ def read_scores(
         io.StringIO(whole), dtype={"name": str, "weakest_class": str}, keep_default_na=False, na_values=numbers
     ).drop_duplicates("name", keep="last")
     scores = scores.rename(columns={"has_mask": "strong"})
-    there, label_dir = label_files(label_dir), Path(label_dir)  # of new photos a label may lie in a folder within
+    there, label_dir = label_maps(label_dir), Path(label_dir)  # of new photos a label may lie in a folder within
     labelled = [name in there or (label_dir / f"{name}.png").is_file() for name in scores["name"]]
     return scores[np.array(labelled, bool)].reset_index(drop=True)
 
@@ -192,7 +192,7 @@ class Judgements:
             out.writeheader()
             out.writerows(rows[name] for name in sorted(rows))
 
-# %% ../nbs/22_labels.ipynb #299475a9
+# %% ../nbs/22_labels.ipynb #9eb22bf4
 def read_corrected(label_dir: Path) -> list[str]:
     "Names whose label came from a person."
     path = Path(label_dir) / "corrected.txt"
@@ -218,7 +218,7 @@ def import_labels(
     "Put labels made or corrected elsewhere into a label folder; all are checked before any is replaced."
     masks, listing = exported_masks(export)
     labelmap = None if listing is None else read_labelmap(listing, folder.classes)
-    listed, label_dir, paths = set(folder.names), Path(label_dir), label_files(masks)
+    listed, label_dir, paths = set(folder.names), Path(label_dir), label_maps(masks)
     known = {name: path for name, path in paths.items() if name in listed}
     if not known:
         raise ValueError(f"{masks} holds no PNG named as a photo of {folder.root}, such as {folder.names[0]}.png")
@@ -232,7 +232,7 @@ def import_labels(
     write_whole(label_dir / "corrected.txt", lambda tmp: tmp.write_text("\n".join(corrected) + "\n", encoding="utf-8"))
     return list(known), [name for name in paths if name not in listed]
 
-# %% ../nbs/22_labels.ipynb #52bf0fd7
+# %% ../nbs/22_labels.ipynb #b4a71e60
 USES = ("all", "not rejected", "accepted")
 
 
@@ -248,7 +248,7 @@ def usable_labels(
     judged, strong = {name: row["verdict"] for name, row in read_judgements(label_dir).items()}, set(strong)
     accepted = set(read_corrected(label_dir)) | {name for name, verdict in judged.items() if verdict == "accepted"}
     rejected = {name for name, verdict in judged.items() if verdict == "rejected"}
-    labelled = set(label_files(label_dir))
+    labelled = set(label_maps(label_dir))
     if use == "accepted":
         labelled &= accepted
     if use != "all":

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['surroundings', 'differences', 'pack_state', 'unpack_state', 'read_old_state', 'add_advice', 'Run', 'list_runs',
-           'is_trained', 'is_stage2', 'newest_run', 'find_run', 'short_name', 'label_files', 'read_recipe', 'data_of',
-           'read_metrics', 'find_snapshots', 'networks_of', 'load']
+           'is_trained', 'is_stage2', 'newest_run', 'find_run', 'short_name', 'read_recipe', 'data_of', 'read_metrics',
+           'find_snapshots', 'networks_of', 'load']
 
-# %% ../nbs/20_run.ipynb #9444e061
+# %% ../nbs/20_run.ipynb #16a893cc
 import json
 import os
 import platform
@@ -34,7 +34,7 @@ from .data import VOCFolder
 from .evaluate import DynamicEvaluation
 from .files import file_digest, project_path, read_json, write_json, write_whole
 from .images import VOC_CLASSES, write_labels
-from .lists import files_by_name
+from .lists import label_maps
 from .model import DeepLabV3Plus, load_network, save_checkpoint
 from .predict import Labeller, predict_labels
 from .recipe import GROUPS, Recipe
@@ -398,15 +398,7 @@ def short_name(
     runs = project_path("runs")
     return str(path.relative_to(runs)) if path.is_relative_to(runs) else "/".join(path.parts[-2:])
 
-# %% ../nbs/20_run.ipynb #4364785a
-def label_files(
-    folder: Path,  # of label maps
-) -> dict[str, Path]:  # name -> its PNG, in the order of names
-    "The label maps of a folder; hidden files (`._NAME.png` of a Mac) are none."
-    found = files_by_name(Path(folder), (".png",))
-    return {name: found[name][0] for name in sorted(found) if not name.startswith(".")}
-
-
+# %% ../nbs/20_run.ipynb #3fb5f551
 def read_recipe(
     run: Path,  # run folder
 ) -> dict:  # flat, as it was kept; {} where there is none
@@ -443,7 +435,7 @@ def find_snapshots(
 ) -> dict[int, list[str]]:  # {iteration: names}, both in order
     "The label snapshots of a run."
     folders = (path for path in (Path(run) / "snapshots").glob("*") if path.is_dir() and path.name.isdigit())
-    found = {int(folder.name): sorted(label_files(folder)) for folder in folders}
+    found = {int(folder.name): sorted(label_maps(folder)) for folder in folders}
     return {iteration: found[iteration] for iteration in sorted(found) if found[iteration]}
 
 

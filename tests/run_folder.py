@@ -41,7 +41,7 @@ processes.set_forkserver_preload(["swsss.train", "swsss.labels"])  # imports tak
 
 def work(root, run, output, prepare, recipe):
     "What the process does."
-    with open(output, "a") as file:
+    with open(output, "a", encoding="utf-8") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     multiprocessing.set_start_method("fork", force=True)  # of loader workers, as in a process not begun by a test

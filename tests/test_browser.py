@@ -102,7 +102,7 @@ def lab(project, tmp_path_factory):
     env |= {"JUPYTER_CONFIG_DIR": str(home / "config"), "JUPYTER_RUNTIME_DIR": str(home / "runtime")}
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}"]
     command += ["--allow-root", f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={project}"]
-    with open(home / "log.txt", "w") as log:
+    with open(home / "log.txt", "w", encoding="utf-8") as log:
         server = subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT, cwd=project)
     try:
         wait_for_server(f"http://127.0.0.1:{port}/api/status?token={TOKEN}", server, home / "log.txt")
@@ -378,7 +378,7 @@ def test_dynamic_evaluation(project, lab, page):
 
     metrics = next(project.glob("runs/*/metrics.csv"))
     *_, last = metrics.read_text().splitlines()
-    with open(metrics, "a") as f:
+    with open(metrics, "a", encoding="utf-8") as f:
         f.write(",".join(["77777", *last.split(",")[1:]]) + "\n")
     page.button("Refresh").click()
     page.until(lambda: "77,777" in page.one(".swsss-learning").text, "the new step")

@@ -108,10 +108,10 @@ def test_two_lists_of_one_name_are_refused_before_training(home):
     assert not (home / "none").exists()
 
 
-@pytest.mark.parametrize("verb", ["train_pct", "run_all"])
-def test_names_that_papermill_read_as_numbers_are_refused(home, verb):
+@pytest.mark.parametrize(("verb", "more"), [("train_pct", ["-p", "split", "2"]), ("run_all", [])])
+def test_names_that_papermill_read_as_numbers_are_refused(home, verb, more):
     command = [sys.executable, "-m", "papermill", ROOT / "nbs" / f"{verb}.ipynb", home / "number.ipynb"]
-    command += ["-p", "data", home / "demo", "-p", "runs", home / "none", "-p", "name", "007"]
+    command += ["-p", "data", home / "demo", "-p", "runs", home / "none", "-p", "name", "007", *more]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1 and "pass it as `-r name TEXT`" in done.stderr[-300:]
     assert not (home / "none").exists()

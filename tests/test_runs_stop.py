@@ -102,7 +102,7 @@ def test_papermill(demo, whole, run, number):
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell(demo, run, seconds=0.3))]), notebook)
     command = [sys.executable, "-m", "papermill", "-k", "python3", "--start-timeout", str(PATIENCE), "--log-output"]
     command += [notebook, notebook]
-    with open(run.with_suffix(".log"), "w") as log:
+    with open(run.with_suffix(".log"), "w", encoding="utf-8") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     wait_for(lambda: rows(run) > 2, lambda: process.poll() is None)
     process.send_signal(number)
