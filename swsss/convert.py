@@ -13,7 +13,7 @@ from PIL import Image
 
 from .images import IGNORE_INDEX, read_labels
 
-# %% ../nbs/06_convert.ipynb #f94640f8
+# %% ../nbs/06_convert.ipynb #7eb6a167
 VOID_NAMES = {"void", "ignore", "ignored", "ignored region", "boundary", "unlabelled", "unlabeled"}
 VOID_COLOUR = (224, 224, 192)  # VOC's border
 
@@ -53,7 +53,7 @@ def _grey_reading(levels: list[int], labelmap, path) -> dict[int, int]:  # grey 
         raise ValueError(
             f"{path} holds the grey levels {levels[:9]}, which labelmap.txt does not name: export in colour."
         )
-    if len({tuple(reading[level] for level in levels) for reading in fitting if reading is not with_void}) > 1:
+    if len({tuple(reading[level] for level in levels) for reading in fitting if reading in (first, greys)}) > 1:
         raise ValueError(
             f"{path} is grey, and can be read as places in labelmap.txt or as its colours: export in colour."
         )
