@@ -19,7 +19,6 @@ from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
 
-import cv2
 import pandas as pd
 import torch
 from filelock import FileLock, Timeout
@@ -33,7 +32,7 @@ from .augment import reduced
 from .data import VOCFolder
 from .evaluate import DynamicEvaluation
 from .files import file_digest, project_path, read_json, write_json, write_whole
-from .images import VOC_CLASSES, write_labels
+from .images import VOC_CLASSES, cv2, write_labels
 from .lists import label_maps
 from .model import DeepLabV3Plus, load_network, save_checkpoint
 from .predict import Labeller, predict_labels
