@@ -112,7 +112,7 @@ def read_scores(
     scores = predict.read_scores(label_dir).rename(columns={"has_mask": "strong"})
     return scores.assign(strong=[value is True or value == "True" for value in scores["strong"]])
 
-# %% ../nbs/29_moving.ipynb #9b25adb0
+# %% ../nbs/29_moving.ipynb #3c2a3879
 VERDICTS = ("accepted", "rejected")
 JUDGEMENT_COLUMNS = ["name", "verdict", "note", "time"]
 
@@ -151,10 +151,13 @@ class Judgements:
 
     def refresh(self):
         "Take in what another explorer has written since."
-        stat = self.path.stat() if self.path.is_file() else None
-        stamp = stat and (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+        stamp = self._stamp()
         if stamp != self.stamp:
             self.rows, self.stamp = _read_rows(self.path), stamp
+
+    def _stamp(self):
+        stat = self.path.stat() if self.path.is_file() else None
+        return stat and (stat.st_mtime_ns, stat.st_ino, stat.st_size)
 
     def verdict(self, name: str) -> str:  # 'accepted', 'rejected' or ''
         "The verdict on a label."
@@ -183,10 +186,11 @@ class Judgements:
             raise ValueError(f"a verdict is one of {VERDICTS} or '', not {verdict!r}")
         now = datetime.now(timezone.utc).isoformat(timespec="microseconds")
         with self.lock:
-            rows = _read_rows(self.path)
+            self.refresh()
+            rows = dict(self.rows)
             for name, change in changes.items():
                 row = rows.get(name, dict.fromkeys(JUDGEMENT_COLUMNS, ""))
                 given = {key: value for key, value in change.items() if value is not None}
                 rows[name] = {**row, **given, "name": name, "time": max(now, row["time"])}
             _write_rows(self.path, rows)
-        self.refresh()
+            self.rows, self.stamp = rows, self._stamp()
