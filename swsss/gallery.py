@@ -102,7 +102,7 @@ def _keep_counts(path, found):
     with suppress(OSError):  # a read-only label folder can still be looked at; the counts are made anew next time
         write_whole(path, write)
 
-# %% ../nbs/32_gallery.ipynb #90fa7fc7
+# %% ../nbs/32_gallery.ipynb #dcb94f1d
 SCORES = {
     "confidence": "confidence",
     "agreement": "agreement of the networks",
@@ -138,6 +138,13 @@ class Gallery:
         if self._tags is None:
             self._tags = np.stack([self.folder.tags(name) for name in self.names])
         return self._tags
+
+    def tag_names(
+        self,
+        name: str,  # of the image
+    ) -> list:
+        "Names of the classes that an image is tagged with, background left out."
+        return [self.folder.classes[c] for c in np.flatnonzero(self.folder.tags(name)) if c > 0]
 
     @property
     def has_truth(self) -> bool:

@@ -15,7 +15,7 @@ import ipywidgets as widgets
 import traitlets
 from IPython import get_ipython
 
-# %% ../nbs/34_widgets.ipynb #ca91af5a
+# %% ../nbs/34_widgets.ipynb #89faf5d0
 STATIC = files("swsss") / "static"
 
 
@@ -25,16 +25,19 @@ class Keys(anywidget.AnyWidget):
     _esm = STATIC / "widgets.js"
     _css = STATIC / "widgets.css"
     part = traitlets.Unicode("keys").tag(sync=True)
-    heard = traitlets.List(traitlets.Unicode()).tag(sync=True)  # as `KeyboardEvent.key` has them; letters in lower case
+    heard = traitlets.List(traitlets.Unicode()).tag(sync=True)  # `KeyboardEvent.key`, letters lower; 'Ctrl+Shift+z'
+    view = traitlets.Unicode("").tag(sync=True)  # which of its views the explorer shows; another takes the focus
 
 
 class ThumbGrid(anywidget.AnyWidget):
-    "A page of thumbnails; calls `on_msg` callbacks with {'open': name} when one is clicked."
+    "A page of thumbnails to select from; calls `on_msg` callbacks with {'open': name} when one is clicked."
 
     _esm = STATIC / "widgets.js"
     _css = STATIC / "widgets.css"
     part = traitlets.Unicode("thumbs").tag(sync=True)
-    items = traitlets.List().tag(sync=True)  # dicts of name, jpeg (bytes), score, verdict, strong, tags, error
+    items = traitlets.List().tag(sync=True)  # dicts of name, jpeg (bytes), score, strong, tags, error
+    verdicts = traitlets.Dict().tag(sync=True)  # {name: 'accepted', 'rejected' or ''} of the items
+    selected = traitlets.List(traitlets.Unicode()).tag(sync=True)  # names, of other pages too
     empty = traitlets.Unicode("Nothing passes these filters.").tag(sync=True)  # what an empty page says
 
 
