@@ -178,7 +178,7 @@ class History:
         target.append(source.pop())
         return list(target[-1][which])
 
-# %% ../nbs/36_explore.ipynb #b7a65ab5
+# %% ../nbs/36_explore.ipynb #ee008608
 GRID_HELP = (
     "Click opens a label. Shift-click, Ctrl-click, Space or a rectangle select several, Ctrl-A all; A accept, "
     "R reject, U take back. N next unjudged · Ctrl-Z undo · ← → turn the page."
@@ -283,16 +283,16 @@ class Explorer:
         name: str,  # of the image
     ):
         "Show a label in detail."
-        self.name, self.panels.name, self.panels.mark, self.panels.bars = name, name, [], []
+        self.name, problem = name, ""
         try:
             self.detail = self._read(name)
         except (OSError, ValueError) as error:
-            self.detail, self.panels.panels = None, []
-            self._say(f"This label cannot be shown: {error}", bad=True)
-        else:
-            self._say("")
+            self.detail, problem = None, f"This label cannot be shown: {error}"
+        with self.panels.hold_sync():
+            self.panels.name, self.panels.mark, self.panels.bars = name, [], []
             self._draw_panels()
-            self._later(self._ask, self.detail)
+        self._say(problem, bad=bool(problem))
+        self._later(self._ask, self.detail)
         self._draw_about()
         self._show_view("detail")
         self._read_ahead()
@@ -312,6 +312,7 @@ class Explorer:
         if 0 <= at < len(names):
             self.open(names[at])
         else:
+            self._draw_about()
             self._say("This is the last label." if by > 0 else "This is the first label.")
 
     def next_unjudged(self):
@@ -334,7 +335,6 @@ class Explorer:
             self._say("Nothing is selected: Shift-click, Ctrl-click or draw a rectangle around labels first.")
         elif self._change({name: {"verdict": verdict} for name in names}):
             if self.name and verdict:
-                self._draw_about()
                 self.step(1)
             else:
                 self.pages.grid.selected = []
@@ -427,7 +427,7 @@ class Explorer:
 
     def _ask(self, detail):
         time.sleep(PAUSE)
-        if detail is self.detail and detail.networks.paths:
+        if detail and detail is self.detail and detail.networks.paths:
             detail.ask()
             if detail is self.detail:
                 self._draw_panels()
@@ -510,9 +510,10 @@ class Explorer:
         self.head.value = f"<span class='swsss-dim'>{shown:,} of {every:,} labels · {counts}</span>"
 
     def _draw_panels(self):
-        if self.detail is None:
-            return
         palette, shown = PALETTES[self.palette.value](), self.panels
+        if self.detail is None:
+            shown.panels = []
+            return
         height, width = self.detail.labels.shape
         with shown.hold_sync():
             shown.size = [width, height]

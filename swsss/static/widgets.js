@@ -57,19 +57,21 @@ function refill(node, ...content) {
 
 function drawKeys({ model, el, signal }) {
   inExplorer(el, signal, root => {
-    const on = (name, act) => root.addEventListener(name, act, { signal });
+    const on = (name, act, capture = false) => root.addEventListener(name, act, { signal, capture });
     const focus = () => root.focus({ preventScroll: true });
     let byMouse = false;
     root.tabIndex = -1;
+    // Enter and Esc leave a field; ipywidgets' own let no key come up from theirs, so they are heard on the way down.
+    const leave = event => {
+      byMouse = false;
+      if (!event.target.closest(TYPING)) return;
+      if (event.key === "Escape" || (event.key === "Enter" && event.target.matches("input"))) setTimeout(focus);
+    };
+    on("keydown", leave, true);
     on("keydown", event => {
       const key = pressed(event);
-      byMouse = false;
       if (!event.ctrlKey && !event.metaKey && !event.altKey) event.stopPropagation();
-      if (event.target.closest(TYPING)) {
-        if (key === "Escape" || (key === "Enter" && event.target.matches("input"))) setTimeout(focus);
-        return;
-      }
-      if (!model.get("heard").includes(key)) return;
+      if (event.target.closest(TYPING) || !model.get("heard").includes(key)) return;
       event.preventDefault();
       event.stopPropagation();
       model.send({ key });
@@ -166,6 +168,7 @@ class ThumbsView {
 
   range(name) {
     const names = this.cards.map(node => node.dataset.name);
+    if (!this.model.get("selected").length) this.anchor = name;
     const [first, last] = [Math.max(0, names.indexOf(this.anchor)), names.indexOf(name)].sort((a, b) => a - b);
     this.select([...this.model.get("selected"), ...names.slice(first, last + 1)]);
   }
