@@ -178,7 +178,7 @@ class History:
         target.append(source.pop())
         return list(target[-1][which])
 
-# %% ../nbs/36_explore.ipynb #ee008608
+# %% ../nbs/36_explore.ipynb #7219e966
 GRID_HELP = (
     "Click opens a label. Shift-click, Ctrl-click, Space or a rectangle select several, Ctrl-A all; A accept, "
     "R reject, U take back. N next unjudged · Ctrl-Z undo · ← → turn the page."
@@ -426,13 +426,15 @@ class Explorer:
         self.ahead = {name: self.reader.submit(Detail, self.gallery, self.networks, name) for name in following}
 
     def _ask(self, detail):
+        if detail is not self.detail or detail is None or not detail.networks.paths:
+            return
         time.sleep(PAUSE)
-        if detail and detail is self.detail and detail.networks.paths:
+        if detail is self.detail:
             detail.ask()
-            if detail is self.detail:
-                self._draw_panels()
-                if self.panels.mark:
-                    self.click(*self.panels.mark)
+        if detail is self.detail:
+            self._draw_panels()
+            if self.panels.mark:
+                self.click(*self.panels.mark)
 
     def _change(self, changes):
         "Whether these could be kept."

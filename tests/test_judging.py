@@ -183,17 +183,20 @@ def test_all_of_a_filter(project, grid):
     assert grid.title() not in judged
 
 
-# Press a key, wait until another label is there and the kernel is idle, look at it for a moment, and so on; answers
-# with the milliseconds from each message of the browser's to the kernel's being idle again.
+# Press a key, wait until another label is there and the kernel is idle, look at it for a moment, and so on. Answers
+# with two times for each, in milliseconds: the kernel's own, from busy to idle, and from the key to idle as seen here.
 PRESS = """
-const [keys, done] = arguments, sent = {}, took = [], wait = ms => new Promise(resolve => setTimeout(resolve, ms));
+const [keys, done] = arguments, sent = {}, busy = {}, took = [];
+const wait = ms => new Promise(resolve => setTimeout(resolve, ms));
 const root = document.querySelector('.swsss-explorer'), title = () => root.querySelector('.swsss-head b').textContent;
 const kernel = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
 const listen = (_, {msg, direction}) => {
   if (direction === 'send' && msg.header.msg_type === 'comm_msg') sent[msg.header.msg_id] = performance.now();
-  const since = sent[msg.parent_header?.msg_id];
-  if (since && msg.header.msg_type === 'status' && msg.content.execution_state === 'idle')
-    took.push(performance.now() - since);
+  const request = msg.parent_header?.msg_id;
+  if (!sent[request] || msg.header.msg_type !== 'status') return;
+  const at = new Date(msg.header.date).getTime();
+  if (msg.content.execution_state === 'busy') busy[request] = at;
+  else took.push([at - busy[request], performance.now() - sent[request]]);
 };
 kernel.anyMessage.connect(listen);
 (async () => {
@@ -210,13 +213,15 @@ kernel.anyMessage.connect(listen);
 
 
 def test_two_hundred_verdicts(project, grid):
-    "How long each takes, from the key to the kernel's being idle again, as the browser sees it."
+    "The kernel answers within 50 ms; by the median, since others may use the machine at the same time."
     names = shown(grid)
     grid.all(".swsss-card")[0].click()
     grid.until(lambda: names[0] in grid.title(), "the label")
     grid.driver.set_script_timeout(PATIENCE)
-    took = sorted(grid.driver.execute_async_script(PRESS, "ar" * 100))
-    print(f"{len(took)} requests: median {took[len(took) // 2]:.0f} ms, 99% {took[-3]:.0f} ms, worst {took[-1]:.0f} ms")
+    times = grid.driver.execute_async_script(PRESS, "ar" * 100)
+    for what, took in zip(["in the kernel", "from the key"], map(sorted, zip(*times, strict=True)), strict=True):
+        middle, most, worst = took[len(took) // 2], took[int(0.95 * len(took))], took[-1]
+        print(f"{len(took)} verdicts, {what}: median {middle:.0f} ms, 95% {most:.0f} ms, worst {worst:.0f} ms")
     given = [row["verdict"] for row in judgements(project, RUN).values()]
     assert min(given.count("accepted"), given.count("rejected")) >= 90
-    assert took[len(took) // 2] < 50
+    assert sorted(kernel for kernel, _ in times)[100] < 50
