@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -50,6 +51,14 @@ def make_run(root):
     write_pseudo_labels(run / "labels", folder, names, hybrid, {"run": "short"}, **settings)
 
 
+def looking_command():
+    "What the README tells to copy, and which notebook to open then."
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.search(
+        r"^ {4}(cp nbs/explore_.*)\n {4}jupyter lab (runs/explore_pseudo_labels.ipynb)$", text, re.M
+    ).groups()
+
+
 def copy_run(run, root):
     "A copy of the run, so that the verdicts given here are no one's."
     leave_out = shutil.ignore_patterns("resume", "judgements.csv", "events*")
@@ -69,14 +78,21 @@ def draw_run(root):
 def project(tmp_path_factory):
     "A folder with the explore notebooks, data, a made-up run and a newer one that was trained."
     root, here = tmp_path_factory.mktemp("project"), Path.cwd()
-    shutil.copy(ROOT / "settings.ini", root)
-    (root / "nbs").mkdir()
+    for folder in ["nbs", "runs", "data"]:
+        (root / folder).mkdir()
+    for name in ["settings.ini", ".gitignore", "runs/.gitignore", "data/.gitignore"]:
+        shutil.copy(ROOT / name, root / name)
     for path in ROOT.glob("nbs/explore_*.ipynb"):
         notebook = nbformat.read(path, 4)
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 cell.outputs = []
         nbformat.write(notebook, root / "nbs" / path.name)
+    git = ["git", "-c", "user.name=a test", "-c", "user.email=a@test"]
+    for words in [["init", "-q"], ["add", "-A"], ["commit", "-qm", "as it came"]]:
+        subprocess.run([*git, *words], cwd=root, check=True)
+    copy, _ = looking_command()
+    subprocess.run(copy, shell=True, cwd=root, check=True)
     os.chdir(root)
     try:
         draw_run(root)

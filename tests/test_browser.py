@@ -7,9 +7,20 @@ Screenshots go to artifacts/. With SWSSS_PICTURES=nbs/images the two for the REA
 """
 
 import os
+import subprocess
 from pathlib import Path
 
-from browser import OVERFLOW, PAINTED, TOKEN, ActionChains, judgements, keep_picture, needs_browser, shown
+from browser import (
+    OVERFLOW,
+    PAINTED,
+    TOKEN,
+    ActionChains,
+    judgements,
+    keep_picture,
+    looking_command,
+    needs_browser,
+    shown,
+)
 from selenium.webdriver.common.keys import Keys
 
 pytest_plugins = ["browser"]
@@ -18,7 +29,7 @@ RUN = Path(os.environ.get("SWSSS_RUN", "short")).name
 
 
 def test_pseudo_labels(project, lab, page):
-    page.open_explorer(f"{lab}/tree/nbs/explore_pseudo_labels.ipynb?token={TOKEN}&reset")
+    page.open_explorer(f"{lab}/tree/runs/explore_pseudo_labels.ipynb?token={TOKEN}&reset")
     page.until(lambda: all(image.get_property("naturalWidth") for image in page.all(".swsss-card img")))
     page.screenshot("explorer-grid")
     assert page.js(OVERFLOW, ".swsss-explorer") == []
@@ -34,6 +45,11 @@ def test_pseudo_labels(project, lab, page):
     assert scores == sorted(scores)
     look_at_detail(page, project)
     assert page.errors() == []
+
+    page.js("jupyterapp.commands.execute('docmanager:save')")
+    opened = project / looking_command()[1]
+    page.until(lambda: "Explorer of " in opened.read_text(encoding="utf-8"), "the notebook saved with what it shows")
+    assert subprocess.run(["git", "status", "--porcelain"], cwd=project, capture_output=True, check=True).stdout == b""
 
 
 def look_at_detail(page, project):
@@ -95,7 +111,7 @@ def look_at_detail(page, project):
 
 
 def test_dynamic_evaluation(project, lab, page):
-    page.run_all(f"{lab}/tree/nbs/explore_dynamic_evaluation.ipynb?token={TOKEN}&reset")
+    page.run_all(f"{lab}/tree/runs/explore_dynamic_evaluation.ipynb?token={TOKEN}&reset")
     page.scroll_to(".swsss-learning")
     page.until(lambda: len(page.all(".swsss-learning img")) == 2, "curves and snapshots")
     page.until(lambda: all(i.get_property("naturalWidth") > 300 for i in page.all(".swsss-learning img")), "pictures")

@@ -13,7 +13,7 @@ RUN = "made-up"
 def opened(lab, browser):
     "The explorer, on the labels of the made-up run."
     page = Page(browser)
-    page.open_explorer(f"{lab}/tree/nbs/explore_pseudo_labels.ipynb?token={TOKEN}&reset")
+    page.open_explorer(f"{lab}/tree/runs/explore_pseudo_labels.ipynb?token={TOKEN}&reset")
     first = shown(page)
     page.choose(f"{RUN}/labels")
     page.until(lambda: shown(page) and shown(page) != first, "the labels of another run")
