@@ -23,7 +23,7 @@ from .results import Results, find_results, label_folders
 from .show import class_name, css_colour, safe_palette
 from .widgets import Keys, Panels, button, dropdown, explorer_box, row, shown_live, title_html
 
-# %% ../nbs/37_explore.ipynb #c2304bd0
+# %% ../nbs/37_explore.ipynb #9a74de8b
 PALETTES = {"VOC colours": voc_palette, "colour-blind safe": safe_palette}
 GRID_HELP = (
     "Click opens a label. Shift-click, Ctrl-click, Space or a rectangle select several, Ctrl-A all; A accept, "
@@ -48,7 +48,7 @@ class Explorer:
         self.page_size, self.name, self.detail, self.ahead = page_size, "", None, {}
         self.worker, self.reader = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         self.keys = Keys(heard=HEARD)
-        self.keys.on_msg(lambda _, message, buffers: self.press(message["key"]))
+        self.keys.on_msg(lambda _, message, buffers: self.press(message["key"], message["showing"]))
         self.head, self.status = widgets.HTML(), widgets.HTML()
         self.status.add_class("swsss-status")
         self._build_detail()
@@ -213,8 +213,11 @@ class Explorer:
     def press(
         self,
         key: str,  # as `Keys` names it
+        showing: str | None = None,  # the label that was seen when it was pressed; None for the one that is open
     ):
-        "Answer a key."
+        "Answer a key; a verdict on a label that is gone already is none on the label that came after it."
+        if key in "aru" and showing is not None and showing != self.name:
+            return
         both = {"n": self.next_unjudged, "Ctrl+z": self.undo, "Ctrl+Shift+z": self.redo, "Ctrl+y": self.redo}
         both |= {k: lambda v=v: self.judge(v) for k, v in [("a", "accepted"), ("r", "rejected"), ("u", "")]}
         if self.name:
@@ -335,7 +338,7 @@ class Explorer:
         in_detail += [self.about, self.panels, self.moves, self.note]
         for widget in in_grid + in_detail:
             widget.layout.display = None if (widget in in_grid) == (view == "grid") else "none"
-        self.keys.view = view
+        self.keys.view, self.keys.showing = view, self.name
 
     def _draw_verdicts(self, text):
         if self.name:

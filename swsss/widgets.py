@@ -15,18 +15,19 @@ import ipywidgets as widgets
 import traitlets
 from IPython import get_ipython
 
-# %% ../nbs/34_widgets.ipynb #89faf5d0
+# %% ../nbs/34_widgets.ipynb #0b562976
 STATIC = files("swsss") / "static"
 
 
 class Keys(anywidget.AnyWidget):
-    "Hears keys for the explorer that it is in; calls `on_msg` callbacks with {'key': ...}."
+    "Hears keys for the explorer that it is in; calls `on_msg` callbacks with {'key': ..., 'showing': ...}."
 
     _esm = STATIC / "widgets.js"
     _css = STATIC / "widgets.css"
     part = traitlets.Unicode("keys").tag(sync=True)
     heard = traitlets.List(traitlets.Unicode()).tag(sync=True)  # `KeyboardEvent.key`, letters lower; 'Ctrl+Shift+z'
     view = traitlets.Unicode("").tag(sync=True)  # which of its views the explorer shows; another takes the focus
+    showing = traitlets.Unicode("").tag(sync=True)  # what is shown; comes back with each key, as it was when pressed
 
 
 class ThumbGrid(anywidget.AnyWidget):

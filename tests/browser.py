@@ -70,8 +70,9 @@ def draw_run(root):
     from swsss.results import draw_results
     from swsss.scenes import open_folder
 
-    folder = open_folder("demo")
-    draw_results(root / "runs" / "made-up", folder, folder.names[:240])
+    folder = open_folder(os.environ.get("SWSSS_DATA", "demo"))
+    masked = [name for name in folder.names if folder.has_mask(name)]
+    draw_results(root / "runs" / "made-up", folder, masked[:240])
 
 
 @pytest.fixture(scope="session")

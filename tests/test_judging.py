@@ -1,4 +1,8 @@
-"Judging many labels in a real browser: keys, focus, selection, undo, and how long the kernel takes."
+"""Judging many labels in a real browser: keys, focus, selection, undo, and how long the kernel takes.
+
+pytest tests/test_judging.py -s                     on made-up labels of the demo's scenes
+SWSSS_DATA=... pytest tests/test_judging.py -s      of another folder's photos, 240 of them with masks
+"""
 
 import pytest
 from browser import PATIENCE, TOKEN, ActionChains, Page, judgements, needs_browser, shown
@@ -222,6 +226,7 @@ def test_two_hundred_verdicts(project, grid):
     for what, took in zip(["in the kernel", "from the key"], map(sorted, zip(*times, strict=True)), strict=True):
         middle, most, worst = took[len(took) // 2], took[int(0.95 * len(took))], took[-1]
         print(f"{len(took)} verdicts, {what}: median {middle:.0f} ms, 95% {most:.0f} ms, worst {worst:.0f} ms")
+    grid.screenshot("judging-two-hundred")
     given = [row["verdict"] for row in judgements(project, RUN).values()]
     assert min(given.count("accepted"), given.count("rejected")) >= 90
     assert sorted(kernel for kernel, _ in times)[100] < 50

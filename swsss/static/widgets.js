@@ -74,7 +74,7 @@ function drawKeys({ model, el, signal }) {
       if (event.target.closest(TYPING) || !model.get("heard").includes(key)) return;
       event.preventDefault();
       event.stopPropagation();
-      model.send({ key });
+      model.send({ key, showing: model.get("showing") });
     });
     on("pointerdown", () => {
       byMouse = true;
