@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from swsss.data import VOC_CLASSES, VOCFolder, write_labels
+from swsss.data import VOCFolder
+from swsss.images import VOC_CLASSES, write_labels
 
 DIFFERENT = 200  # made-up photos; every file is one of these with its own name
 
@@ -45,9 +46,9 @@ def write_folder(root, images, strong, val, size):
             (root / f"SegmentationClass/{name}.png").write_bytes(mask)
     lists = {"train": names[:strong], "trainaug": names[: images - val], "val": names[images - val :]}
     for which, listed in lists.items():
-        (root / f"ImageSets/Segmentation/{which}.txt").write_text("\n".join(listed))
+        (root / f"ImageSets/Segmentation/{which}.txt").write_text("\n".join(listed), encoding="utf-8")
     tags = ";".join(VOC_CLASSES[1:])
-    (root / "tags.csv").write_text("image,tags\n" + "\n".join(f"{name},{tags}" for name in names))
+    (root / "tags.csv").write_text("image,tags\n" + "\n".join(f"{name},{tags}" for name in names), encoding="utf-8")
 
 
 def main():

@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from swsss.data import VOC_CLASSES, write_labels
+from swsss.images import VOC_CLASSES, write_labels
 
 OPEN_LIMIT, PAGE_LIMIT = 2.0, 0.3  # seconds
 

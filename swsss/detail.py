@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 import torch
 
-from .data import VOCFolder, read_labels
+from .data import VOCFolder
 from .gallery import Gallery, encode
+from .images import read_labels
 from .model import load_checkpoint
 from .predict import predict_image
 from .show import ERROR_COLOURS, ERROR_KINDS, class_name, css_colour, error_kinds

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PALETTES', 'GRID_HELP', 'DETAIL_HELP', 'HEARD', 'PAUSE', 'Explorer']
 
-# %% ../nbs/37_explore.ipynb #f6f40e50
+# %% ../nbs/37_explore.ipynb #d528189d
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -14,16 +14,16 @@ from html import escape
 import ipywidgets as widgets
 from filelock import Timeout
 
-from .data import voc_palette
 from .detail import Detail, Networks
 from .gallery import SCORES, Gallery, History, score_text
 from .grid import Controls, Pages
-from .moving import short_name
+from .images import voc_palette
 from .results import Results, find_results, label_folders
+from .run import short_name
 from .show import class_name, css_colour, safe_palette
 from .widgets import Keys, Panels, button, dropdown, explorer_box, row, shown_live, title_html
 
-# %% ../nbs/37_explore.ipynb #9a74de8b
+# %% ../nbs/37_explore.ipynb #73cba8cf
 PALETTES = {"VOC colours": voc_palette, "colour-blind safe": safe_palette}
 GRID_HELP = (
     "Click opens a label. Shift-click, Ctrl-click, Space or a rectangle select several, Ctrl-A all; A accept, "

@@ -6,7 +6,7 @@
 __all__ = ['COUNTS_FILE', 'SCORES', 'THUMBNAIL', 'SHARES', 'count_label', 'class_ious', 'truth_counts', 'Gallery', 'History',
            'encode', 'thumbnail', 'Thumbnails', 'score_text', 'show_page', 'order_quality', 'show_order_quality']
 
-# %% ../nbs/32_gallery.ipynb #465ef632
+# %% ../nbs/32_gallery.ipynb #2177178d
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -18,11 +18,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from .data import IGNORE_INDEX, VOCFolder, read_labels, voc_palette, write_whole
-from .moving import Judgements, iou_of_counts, read_scores
+from .data import VOCFolder
+from .evaluate import iou_of_counts
+from .files import write_whole
+from .images import IGNORE_INDEX, read_labels, voc_palette
+from .labels import Judgements, read_scores
+from .lists import label_maps
 from .show import add_legend, legend_patches, overlay, safe_palette
 
-# %% ../nbs/32_gallery.ipynb #b60a76bb
+# %% ../nbs/32_gallery.ipynb #05819929
 COUNTS_FILE = ".truth_counts.npz"
 
 
@@ -102,7 +106,7 @@ def _keep_counts(path, found):
     with suppress(OSError):  # a read-only label folder can still be looked at; the counts are made anew next time
         write_whole(path, write)
 
-# %% ../nbs/32_gallery.ipynb #dcb94f1d
+# %% ../nbs/32_gallery.ipynb #e579d908
 SCORES = {
     "confidence": "confidence",
     "agreement": "agreement of the networks",
@@ -120,7 +124,7 @@ class Gallery:
         label_dir,  # a label folder made from its images
     ):
         self.folder, self.label_dir = folder, Path(label_dir)
-        labelled = {path.stem for path in self.label_dir.iterdir() if path.suffix == ".png"}
+        labelled = set(label_maps(self.label_dir))
         self.names = [name for name in folder.names if name in labelled]
         if not self.names:
             raise ValueError(
@@ -190,7 +194,7 @@ class Gallery:
             return sorted(table.index, reverse=best_first)
         return list(table.sort_values(sort, ascending=not best_first, kind="stable", na_position="last").index)
 
-# %% ../nbs/32_gallery.ipynb #dc163fda
+# %% ../nbs/32_gallery.ipynb #1385a379
 class History:
     "Verdicts and notes as they were given here, one step after the other."
 
@@ -228,7 +232,7 @@ class History:
         target.append(source.pop())
         return list(target[-1][which])
 
-# %% ../nbs/32_gallery.ipynb #4c725256
+# %% ../nbs/32_gallery.ipynb #851e3200
 THUMBNAIL = 176  # longest side in pixels: sharp at 132 CSS pixels on most screens
 
 
@@ -310,7 +314,7 @@ class Thumbnails:
             self.palette = palette
             self.made.clear()
 
-# %% ../nbs/32_gallery.ipynb #93ea7302
+# %% ../nbs/32_gallery.ipynb #a4e0dcf8
 def score_text(
     gallery,  # a Gallery
     name: str,  # of the image
@@ -346,7 +350,7 @@ def show_page(
     plt.close(fig)
     return fig
 
-# %% ../nbs/32_gallery.ipynb #40922faf
+# %% ../nbs/32_gallery.ipynb #79ee4a8a
 SHARES = (0.1, 0.2, 0.3)
 
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Controls', 'Pages']
 
-# %% ../nbs/36_grid.ipynb #4616a3a8
+# %% ../nbs/36_grid.ipynb #25ac7901
 from collections.abc import Callable
 
 import ipywidgets as widgets
@@ -13,7 +13,7 @@ import ipywidgets as widgets
 from .gallery import SCORES, Gallery, Thumbnails, score_text
 from .widgets import ThumbGrid, button, dropdown, row
 
-# %% ../nbs/36_grid.ipynb #a0a72832
+# %% ../nbs/36_grid.ipynb #a8d91a2c
 class Controls:
     "Search, sort and filters of a gallery, as a row of widgets."
 
@@ -57,7 +57,7 @@ class Controls:
         names = ["text", "sort", "best_first", "tag", "confused", "kind", "judged"]
         return {name: widget.value for name, widget in zip(names, self.all, strict=True)}
 
-# %% ../nbs/36_grid.ipynb #2c5ba7d1
+# %% ../nbs/36_grid.ipynb #639eca4f
 class Pages:
     "The grid: names in order, the page that is shown, and what is selected."
 

@@ -6,7 +6,7 @@
 __all__ = ['LOSSES', 'class_iou_columns', 'weights_over_time', 'weakest_classes', 'gives_weights', 'plot_losses',
            'plot_class_iou', 'plot_weights', 'snapshots_of', 'snapshot_row', 'show_snapshots', 'Learning']
 
-# %% ../nbs/35_learning.ipynb #200930bb
+# %% ../nbs/35_learning.ipynb #55f58731
 import time
 from html import escape
 from io import BytesIO
@@ -18,14 +18,16 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from .data import VOCFolder, read_labels, read_split, voc_palette
+from .data import VOCFolder, read_split
+from .evaluate import trust
 from .gallery import encode
-from .moving import find_snapshots, read_metrics, read_recipe, short_name, trust
-from .results import Results, find_results, run_folders
+from .images import read_labels, voc_palette
+from .results import Results, find_results
+from .run import find_snapshots, list_runs, read_metrics, read_recipe, short_name
 from .show import add_legend, css_colour, legend_patches, overlay, safe_palette, show_trust
 from .widgets import Keys, button, dropdown, explorer_box, row, shown_live
 
-# %% ../nbs/35_learning.ipynb #d5c76681
+# %% ../nbs/35_learning.ipynb #2b917a77
 def class_iou_columns(
     metrics: pd.DataFrame,  # of read_metrics
 ) -> pd.DataFrame:  # a column a class, named as it is
@@ -52,7 +54,7 @@ def weakest_classes(
     alone = trust(class_iou, np.eye(len(class_iou), dtype=bool), **{**rule, "power": 1.0})  # 1.0 keeps tiny ones apart
     return np.where(tags, alone, np.inf).argmin(1)
 
-# %% ../nbs/35_learning.ipynb #d67a45ad
+# %% ../nbs/35_learning.ipynb #f45e2e11
 LOSSES = ["total", "seg", "pseudo", "tag", "pct"]
 
 
@@ -127,7 +129,7 @@ def plot_weights(
     ax.set_ylim(0, max(1e-6, 1.1 * max(top.max(), weights.mean(1).max())))
     ax.legend(fontsize=8, frameon=False)
 
-# %% ../nbs/35_learning.ipynb #9ac0a0b9
+# %% ../nbs/35_learning.ipynb #d29eeabf
 def snapshots_of(
     run,  # run folder
     folder: VOCFolder,  # its data
@@ -179,7 +181,7 @@ def show_snapshots(
     plt.close(fig)
     return fig
 
-# %% ../nbs/35_learning.ipynb #58386ba1
+# %% ../nbs/35_learning.ipynb #223739e0
 class Learning:
     "How a run learned: curves, and a slider through the label snapshots; works while the run goes on."
 
@@ -187,7 +189,7 @@ class Learning:
         self,
         results: Results,  # with a run folder
     ):
-        self._build([results.run, *run_folders()])
+        self._build([results.run, *(run for run in list_runs() if (run / "metrics.csv").is_file())])
         self.show(results)
 
     def show(

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.patches import Patch
 
-from .data import IGNORE_INDEX, voc_palette
+from .images import IGNORE_INDEX, voc_palette
 
 # %% ../nbs/30_show.ipynb #ba2464d3
 def _numpy(array):

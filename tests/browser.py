@@ -34,11 +34,11 @@ FLAGS += ["--disable-background-networking", "--disable-component-update", "--di
 
 def make_run(root):
     "A short run on the demo folder and labels of some images, all under `root`."
-    from swsss.data import read_split
+    from swsss.data import open_folder, read_split
+    from swsss.labels import write_pseudo_labels
     from swsss.model import load_checkpoint
-    from swsss.pct import Recipe, train
-    from swsss.predict import write_pseudo_labels
-    from swsss.scenes import open_folder
+    from swsss.recipe import Recipe
+    from swsss.train import train
 
     folder, run = open_folder("demo"), root / "runs" / "short"
     strong = read_split(folder, 20)
@@ -54,9 +54,7 @@ def make_run(root):
 def looking_command():
     "What the README tells to copy, and which notebook to open then."
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    return re.search(
-        r"^ {4}(cp nbs/explore_.*)\n {4}jupyter lab (runs/explore_pseudo_labels.ipynb)$", text, re.M
-    ).groups()
+    return re.search(r"^ {4}(cp nbs/explore_.*)\n {4}jupyter lab .*(runs/explore_pseudo.*)$", text, re.M).groups()
 
 
 def copy_run(run, root):
@@ -67,8 +65,8 @@ def copy_run(run, root):
 
 def draw_run(root):
     "A made-up run with 240 labels, to be chosen in the explorer."
+    from swsss.data import open_folder
     from swsss.results import draw_results
-    from swsss.scenes import open_folder
 
     folder = open_folder(os.environ.get("SWSSS_DATA", "demo"))
     masked = [name for name in folder.names if folder.has_mask(name)]
@@ -123,7 +121,7 @@ def lab(project, tmp_path_factory):
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}"]
     command += ["--allow-root", f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={project}"]
     command += ["--LabApp.expose_app_in_browser=True"]  # so that a test can listen to the kernel's messages
-    with open(home / "log.txt", "w") as log:
+    with open(home / "log.txt", "w", encoding="utf-8") as log:
         server = subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT, cwd=project)
     try:
         wait_for_server(f"http://127.0.0.1:{port}/api/status?token={TOKEN}", server, home / "log.txt")

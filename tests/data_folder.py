@@ -3,7 +3,8 @@
 import numpy as np
 from PIL import Image
 
-from swsss.data import VOCFolder, write_labels
+from swsss.data import VOCFolder
+from swsss.images import write_labels
 
 CLASSES = ["background", "disc", "square"]
 SIZE = (24, 32)
@@ -23,7 +24,7 @@ def make_folder(root, masks="abcdxyz"):
             write_labels(root / f"SegmentationClass/{name}.png", labels)
         rows.append(f"{name},disc" + ";square" * (i % 2))
     for which, names in LISTS.items():
-        (root / f"ImageSets/Segmentation/{which}.txt").write_text("\n".join(names) + "\n")
-    (root / "classes.txt").write_text("\n".join(CLASSES))
-    (root / "tags.csv").write_text("\n".join(rows))
+        (root / f"ImageSets/Segmentation/{which}.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
+    (root / "classes.txt").write_text("\n".join(CLASSES), encoding="utf-8")
+    (root / "tags.csv").write_text("\n".join(rows), encoding="utf-8")
     return VOCFolder(root)

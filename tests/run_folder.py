@@ -1,5 +1,6 @@
 "Runs on a small demo folder, each in a process of its own, to be killed, stopped and hurt by tests."
 
+import io
 import itertools
 import multiprocessing
 import os
@@ -11,11 +12,14 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
-from swsss import model, pct
+from swsss import model
+from swsss import train as train_room
 from swsss.data import VOCFolder
+from swsss.files import file_digest
+from swsss.recipe import Recipe
 
 PATIENCE = 600  # seconds; long, so that a busy machine fails no test
-QUICK = pct.Recipe.demo(
+QUICK = Recipe.demo(
     channels=16,
     crop=32,
     num_strong=2,
@@ -29,7 +33,7 @@ QUICK = pct.Recipe.demo(
 EVENTS = {"open", "os.rename", "os.remove", "os.mkdir"}  # of the interpreter's audit: each is one more kill point
 
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["swsss.pct", "swsss.predict"])  # imports take seconds: done once, for all processes
+processes.set_forkserver_preload(["swsss.train", "swsss.labels"])  # imports take seconds: done once, for all processes
 
 
 # A process that trains
@@ -37,7 +41,7 @@ processes.set_forkserver_preload(["swsss.pct", "swsss.predict"])  # imports take
 
 def work(root, run, output, prepare, recipe):
     "What the process does."
-    with open(output, "a") as file:
+    with open(output, "a", encoding="utf-8") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     multiprocessing.set_start_method("fork", force=True)  # of loader workers, as in a process not begun by a test
@@ -45,7 +49,7 @@ def work(root, run, output, prepare, recipe):
     if prepare:
         prepare()
     folder = VOCFolder(root)
-    pct.train(recipe, folder, folder.listed("train"), run, "cpu")
+    train_room.train(recipe, folder, folder.listed("train"), run, "cpu")
 
 
 def start(root, run, prepare=None, **changes):
@@ -91,12 +95,18 @@ def results(run):
 
 def checkpoints(run):
     "Iterations of the checkpoints, oldest first; each must match its digest and be finite."
-    found = sorted((run / "resume").glob("[0-9]*.safetensors"))
+    found = sorted((run / "resume").glob("[0-9]*.pt"))
     for path in found:
-        assert pct.file_digest(path) == path.stem.split("-")[1]
-        state = safetensors.torch.load_file(path)
-        assert all(value.isfinite().all() for value in state.values()), path
+        assert file_digest(path) == path.stem.split("-")[1]
+        assert all_finite(torch.load(path, weights_only=True)), path
     return [int(path.stem.split("-")[0]) for path in found]
+
+
+def all_finite(state):
+    "Whether no tensor anywhere in a nested state holds a NaN or an infinity."
+    if isinstance(state, dict | list | tuple):
+        return all(map(all_finite, state.values() if isinstance(state, dict) else state))
+    return not isinstance(state, torch.Tensor) or state.isfinite().all()
 
 
 def rows(run):
@@ -149,36 +159,44 @@ def die_before_event(run, number):
 
 
 def die_inside_write(number):
-    "End with SIGKILL in the middle of the n-th write of tensors; safetensors has a temporary file of its own for it."
-    counter = itertools.count(1)
+    "End with SIGKILL in the middle of the n-th write of tensors, by torch.save or by safetensors."
+    counter, plain = itertools.count(1), torch.save
+
+    def write(content, path, half_written):
+        if next(counter) == number:
+            half_written.write_bytes(content[: len(content) // 2])
+            die()
+        path.write_bytes(content)
+
+    def save(state, file):
+        content = io.BytesIO()
+        plain(state, content)
+        write(content.getvalue(), Path(file.name), Path(file.name))
 
     def save_file(tensors, path, metadata=None):
-        content = safetensors.torch.save(tensors, metadata)
-        if next(counter) == number:
-            Path(path).with_name(".tmpRhw1Z2").write_bytes(content[: len(content) // 2])
-            die()
-        Path(path).write_bytes(content)
+        # safetensors has a temporary file of its own
+        write(safetensors.torch.save(tensors, metadata), Path(path), Path(path).with_name(".tmpRhw1Z2"))
 
-    pct.save_file = model.save_file = save_file
+    torch.save, model.save_file = save, save_file
 
 
 def at_step(number, call):
     "Call in the middle of the n-th step that this process makes; what it returns, if anything, are the losses."
-    counter, plain = itertools.count(1), pct.step_losses
+    counter, plain = itertools.count(1), train_room.step_losses
 
     def step_losses(*arguments):
         losses = plain(*arguments)
         return (call() or losses) if next(counter) == number else losses
 
-    pct.step_losses = step_losses
+    train_room.step_losses = step_losses
 
 
 def slow_steps(seconds):
     "Make every step longer, so that there is time to interrupt it."
-    plain = pct.step_losses
+    plain = train_room.step_losses
 
     def step_losses(*arguments):
         time.sleep(seconds)
         return plain(*arguments)
 
-    pct.step_losses = step_losses
+    train_room.step_losses = step_losses

@@ -126,7 +126,7 @@ def test_dynamic_evaluation(project, lab, page):
 
     metrics = project / "runs" / RUN / "metrics.csv"
     *_, last = metrics.read_text().splitlines()
-    with open(metrics, "a") as f:
+    with open(metrics, "a", encoding="utf-8") as f:
         f.write(",".join(["77777", *last.split(",")[1:]]) + "\n")
     page.button("Refresh").click()
     page.until(lambda: "77,777" in page.one(".swsss-learning").text, "the new step")

@@ -1,19 +1,27 @@
 "Everything that `VOCFolder.check` promises to notice, one fault at a time; and what it promises to read."
 
+import errno
 import os
 import pickle
+import re
 import shutil
 import stat
+import subprocess
 import sys
 import time
+import unicodedata
 
 import numpy as np
 import pytest
 from data_folder import LISTS, SIZE, make_folder
 from PIL import Image
 
-from swsss import data
-from swsss.data import FolderError, VOCFolder, project_path, read_split, write_labels, write_whole
+from swsss import check
+from swsss.check import FolderError
+from swsss.data import VOCFolder, open_folder, read_split, remap_masks
+from swsss.files import project_path, write_whole
+from swsss.images import read_labels, voc_palette, write_labels
+from swsss.lists import label_maps, parse_list
 
 
 @pytest.fixture
@@ -37,7 +45,7 @@ def only(root, kind, *words, **options):
 
 
 def edit(path, change):
-    path.write_text(change(path.read_text()))
+    path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def picture(mode="RGB", size=SIZE):
@@ -96,7 +104,7 @@ def test_image_damaged_inside_is_found_by_the_deep_check(root):
 
 
 def test_image_is_text(root):
-    (root / "JPEGImages/f.jpg").write_text("<html>404</html>")
+    (root / "JPEGImages/f.jpg").write_text("<html>404</html>", encoding="utf-8")
     only(root, "image damaged", "JPEGImages/f.jpg")
 
 
@@ -236,7 +244,7 @@ def test_greyscale_mask_is_read(root):
 def test_palette_mask_of_few_bits_is_read(root, bits):
     labels = np.random.default_rng(0).integers(0, min(3, 2**bits), SIZE).astype(np.uint8)
     image = Image.fromarray(labels)
-    image.putpalette(data.voc_palette().tobytes())
+    image.putpalette(voc_palette().tobytes())
     image.save(root / "SegmentationClass/b.png", bits=bits)
     assert (VOCFolder(root).labels("b") == labels).all()
 
@@ -273,13 +281,13 @@ def test_rows_for_unlisted_images_are_left_out(root):
     "text", ["", "a,disc", "image;tags\na;disc", "image,tags\na,disc,square", 'image,tags\na,"' + "x" * 200_000]
 )
 def test_table_that_is_none(root, text):
-    (root / "tags.csv").write_text(text)
+    (root / "tags.csv").write_text(text, encoding="utf-8")
     assert "table not usable" in problems(root)
 
 
 def test_table_written_by_windows(root):
     tags = [VOCFolder(root).tags(name).tolist() for name in VOCFolder(root).names]
-    text = (root / "tags.csv").read_text()
+    text = (root / "tags.csv").read_text(encoding="utf-8")
     (root / "tags.csv").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
     folder = VOCFolder(root)
     assert folder.check(progress=False) == []
@@ -290,13 +298,17 @@ def test_annotations(root):
     (root / "tags.csv").unlink()
     (root / "Annotations").mkdir()
     for name in VOCFolder(root).names:
-        (root / f"Annotations/{name}.xml").write_text("<annotation><object><name>disc</name></object></annotation>")
+        (root / f"Annotations/{name}.xml").write_text(
+            "<annotation><object><name>disc</name></object></annotation>", encoding="utf-8"
+        )
     folder = VOCFolder(root)
     folder.check(progress=False)
     assert folder.tags("f").tolist() == [True, True, False]
-    (root / "Annotations/f.xml").write_text("<annotation><object><name>disk</name></object></annotation>")
+    (root / "Annotations/f.xml").write_text(
+        "<annotation><object><name>disk</name></object></annotation>", encoding="utf-8"
+    )
     only(root, "tag not a class", "Annotations/f.xml", "disk is not a class (disc?)")
-    (root / "Annotations/f.xml").write_text("<annotation><object>")
+    (root / "Annotations/f.xml").write_text("<annotation><object>", encoding="utf-8")
     only(root, "annotation not usable", "Annotations/f.xml")
     (root / "Annotations/f.xml").unlink()
     only(root, "image without tags", "f")
@@ -327,7 +339,7 @@ def test_trainaug_is_train_where_it_is_missing(root):
 
 @pytest.mark.parametrize("text", ["", "\n \r\n", "\ufeff"])
 def test_list_empty(root, text):
-    (root / "ImageSets/Segmentation/val.txt").write_text(text)
+    (root / "ImageSets/Segmentation/val.txt").write_text(text, encoding="utf-8")
     only(root, "list empty", "val.txt")
 
 
@@ -386,7 +398,7 @@ def test_learned_from_and_judged_on(root):
 
 @pytest.mark.parametrize("text", ["", "disc\nsquare", "background", "background\na\na", "background\na;b"])
 def test_classes(root, text):
-    (root / "classes.txt").write_text(text)
+    (root / "classes.txt").write_text(text, encoding="utf-8")
     assert "classes not usable" in problems(root)
 
 
@@ -418,7 +430,7 @@ def test_only_what_will_be_used_is_checked(root):
 
 def test_second_check_opens_no_image(root, monkeypatch):
     VOCFolder(root).check(progress=False)
-    monkeypatch.setattr(data, "look", lambda *_: pytest.fail("looked again"))
+    monkeypatch.setattr(check, "examine", lambda *_: pytest.fail("examined again"))
     assert VOCFolder(root).check(progress=False) == []
 
 
@@ -434,13 +446,13 @@ def test_changed_file_is_looked_at_again(root):
 def test_damaged_cache_is_no_cache(root, text):
     VOCFolder(root).check(progress=False)
     (cache,) = (root.parent / "cache/swsss").iterdir()
-    cache.write_text(text)
+    cache.write_text(text, encoding="utf-8")
     assert VOCFolder(root).check(progress=False) == []
 
 
 def test_read_only_data_and_no_place_for_the_cache(root, monkeypatch):
     blocked = root.parent / "a file"
-    blocked.write_text("")
+    blocked.write_text("", encoding="utf-8")
     monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
     before = sorted(root.rglob("*"))
     for path in [root, *before]:
@@ -512,7 +524,7 @@ def test_published_lists_are_read(tmp_path):
     if not lists.is_dir():
         pytest.skip("the published lists are not there")
     for number in (92, 183, 366, 732, 1464):
-        names, faults = data.parse_list((lists / f"{number}/labeled.txt").read_text())
+        names, faults = parse_list((lists / f"{number}/labeled.txt").read_text(encoding="utf-8"))
         assert len(names) == number and not faults
 
 
@@ -530,10 +542,10 @@ def test_clothing_co_parsing(tmp_path, monkeypatch):
 def test_project_path_from_notebooks_and_from_elsewhere(tmp_path, monkeypatch):
     project = tmp_path / "project"
     (project / "nbs").mkdir(parents=True)
-    (project / "settings.ini").write_text("[DEFAULT]\nlib_name = swsss\n")
+    (project / "settings.ini").write_text("[DEFAULT]\nlib_name = swsss\n", encoding="utf-8")
     other = project / "nbs" / "other"
     other.mkdir()
-    (other / "settings.ini").write_text("[DEFAULT]\nlib_name = something\n")
+    (other / "settings.ini").write_text("[DEFAULT]\nlib_name = something\n", encoding="utf-8")
     for here in (project, project / "nbs", other):
         monkeypatch.chdir(here)
         assert project_path("data") == project / "data"
@@ -586,22 +598,22 @@ def test_write_whole_keeps_the_old_file(tmp_path, error):
 @pytest.mark.parametrize("step", ["fsync", "replace"])
 def test_write_whole_when_the_disk_fails(tmp_path, monkeypatch, step):
     path = tmp_path / "x.txt"
-    path.write_text("old")
+    path.write_text("old", encoding="utf-8")
 
     def fails(*_):
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(os, step, fails)
     with pytest.raises(OSError, match="Input/output"):
-        write_whole(path, lambda unfinished: unfinished.write_text("new"))
-    assert [p.name for p in tmp_path.iterdir()] == ["x.txt"] and path.read_text() == "old"
+        write_whole(path, lambda unfinished: unfinished.write_text("new", encoding="utf-8"))
+    assert [p.name for p in tmp_path.iterdir()] == ["x.txt"] and path.read_text(encoding="utf-8") == "old"
 
 
 def test_write_whole_flushes_before_it_renames(tmp_path, monkeypatch):
     steps, fsync, replace = [], os.fsync, os.replace
     monkeypatch.setattr(os, "fsync", lambda handle: (steps.append("fsync"), fsync(handle)))
     monkeypatch.setattr(os, "replace", lambda *paths: (steps.append("replace"), replace(*paths)))
-    write_whole(tmp_path / "x", lambda unfinished: unfinished.write_text("new"))
+    write_whole(tmp_path / "x", lambda unfinished: unfinished.write_text("new", encoding="utf-8"))
     assert steps == ["fsync", "replace", "fsync"]
 
 
@@ -612,6 +624,369 @@ def test_write_whole_without_a_file_is_an_error(tmp_path):
 
 
 def test_saved_files_have_ordinary_permissions(tmp_path):
-    (tmp_path / "plain").write_text("x")
+    (tmp_path / "plain").write_text("x", encoding="utf-8")
     write_labels(tmp_path / "x.png", np.zeros((2, 2), int))
     assert (tmp_path / "x.png").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_side_that_opencv_cannot_turn(root):
+    "67 million pixels are fewer than 40,000 x 40,000, but one side alone can be too long."
+    Image.new("L", (20_000, 3)).save(root / "JPEGImages/f.jpg")
+    only(root, "image too large", "JPEGImages/f.jpg: 20,000 x 3, a side longer than 16,383 pixels")
+    Image.new("L", (16_383, 3)).save(root / "JPEGImages/f.jpg")
+    assert VOCFolder(root).check(progress=False) == ["1 greyscale image(s), read as three equal channels"]
+
+
+def test_folders_that_cannot_be_flushed_are_written_all_the_same(tmp_path, monkeypatch):
+    fsync = os.fsync
+
+    def invalid_on_folders(handle):
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", invalid_on_folders)
+    write_whole(tmp_path / "x", lambda unfinished: unfinished.write_text("new", encoding="utf-8"))
+    assert (tmp_path / "x").read_text(encoding="utf-8") == "new"
+
+
+def test_text_is_read_and_written_alike_in_every_locale(tmp_path):
+    "Python warns of every text file opened without an encoding; here such a warning is an error."
+    code = f"""
+import warnings
+warnings.filterwarnings("error", category=EncodingWarning, module="swsss")
+from swsss.data import open_folder
+from swsss.scenes import draw_demo
+open_folder({str(make_folder(tmp_path / "voc").root)!r}).check()
+draw_demo({str(tmp_path / "demo")!r}, strong=2, weak=1, val=1)
+"""
+    strict = ["-X", "warn_default_encoding"]
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path), "LC_ALL": "C", "PYTHONUTF8": "0"}
+    subprocess.run([sys.executable, *strict, "-c", code], check=True, env=environment)
+
+
+# what others write, and what is said of it
+
+
+@pytest.mark.parametrize("name", ["f.webp", "f.jpg", "f.WEBP"])
+def test_webp_is_read_whatever_it_is_called(root, name):
+    (root / "JPEGImages/f.jpg").unlink()
+    pixels = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(root / f"JPEGImages/{name}", format="WEBP", lossless=True)
+    edit(root / "ImageSets/Segmentation/trainaug.txt", lambda text: text.replace("f\n", "JPEGImages/f.webp\n"))
+    folder = VOCFolder(root)
+    assert folder.check(progress=False) == [] and (folder.image("f") == pixels).all()
+    path = root / f"JPEGImages/{name}"
+    path.write_bytes(path.read_bytes()[:-30])
+    only(root, "image damaged", f"JPEGImages/{name}")
+
+
+@pytest.mark.parametrize(
+    "there", ["JPEGImages/f.heic", "JPEGImages/F.jpg", "JPEGImages/2019/f.jpg", "JPEGImages/2019/may/f.JPG"]
+)
+def test_photo_that_is_there_in_another_way_is_named(root, there):
+    (root / there).parent.mkdir(parents=True, exist_ok=True)
+    (root / "JPEGImages/f.jpg").rename(root / there)
+    only(root, "image missing", f"f: no .jpg, .jpeg, .png, .webp of this name; {there} is there")
+
+
+def test_names_in_subfolders_are_refused_with_a_name_that_works(root):
+    edit(root / "ImageSets/Segmentation/trainaug.txt", lambda text: text + "JPEGImages/2019/x.jpg\n")
+    advice = "2019/x: subfolders are not read; move this file up into JPEGImages as 2019_x"
+    only(root, "name not usable", "trainaug.txt: line 9", advice)
+
+
+def test_command_that_moves_photos_out_of_subfolders(root, tmp_path):
+    "As it stands in data/README.md."
+    command = re.search(r'python -c "(.+?)"\n', project_path("data/README.md").read_text(encoding="utf-8"), re.DOTALL)[
+        1
+    ]
+    for year in ("2019", "2020"):
+        (root / f"JPEGImages/{year}").mkdir()
+        shutil.copy(root / "JPEGImages/a.jpg", root / f"JPEGImages/{year}/x.jpg")
+    (root / "JPEGImages/2020/may").mkdir()
+    shutil.copy(root / "JPEGImages/a.jpg", root / "JPEGImages/2020/may/y.jpg")
+    subprocess.run([sys.executable, "-c", command], check=True, cwd=root)
+    assert {"2019_x.jpg", "2020_x.jpg", "2020_may_y.jpg", "a.jpg"} <= {
+        path.name for path in (root / "JPEGImages").glob("*.*")
+    }
+    assert not list(root.glob("JPEGImages/*/**/*.jpg"))
+
+
+@pytest.mark.parametrize("cell", ['"disc, square"', "disc|square", '"disc,square,dics"', "disc/square"])
+def test_tags_joined_by_something_else(root, cell):
+    edit(root / "tags.csv", lambda text: text.replace("f,disc;square", f"f,{cell}"))
+    only(root, "tag not a class", "tags.csv: line 7: f: ", "is not a class (tags are joined by semicolons: disc;square")
+
+
+def decomposed(text):
+    return unicodedata.normalize("NFD", text)
+
+
+def test_names_and_endings_in_any_form(root):
+    "Lists, tables and files may each store accents in their own way, and end in capitals."
+    names = ["Zürich", "é", "ü x"]
+    for old, name in zip("abf", names, strict=True):
+        (root / f"JPEGImages/{old}.jpg").rename(root / f"JPEGImages/{decomposed(name)}.JPG")
+        if old in "ab":
+            (root / f"SegmentationClass/{old}.png").rename(root / f"SegmentationClass/{decomposed(name)}.PNG")
+        for which in LISTS:
+            edit(
+                root / f"ImageSets/Segmentation/{which}.txt",
+                lambda text, o=old, n=name: text.replace(f"{o}\n", f"{n}\n"),
+            )
+        edit(root / "tags.csv", lambda text, o=old, n=name: text.replace(f"\n{o},", f"\n{decomposed(n)},"))
+    edit(root / "classes.txt", lambda text: text.replace("disc", "Süß"))
+    edit(root / "tags.csv", lambda text: text.replace("disc", decomposed("Süß")))
+    folder = VOCFolder(root)
+    assert folder.check(progress=False) == []
+    assert folder.listed("train") == ["Zürich", "é", "c", "d"] and folder.has_mask("é")
+    assert folder.labels("Zürich").shape == folder.image("ü x").shape[:2] == SIZE
+
+
+def test_label_maps_in_any_form(root, tmp_path):
+    "A label folder is listed by the same rule as the photos, and stray files are no labels."
+    labels = tmp_path / "labels"
+    write_labels(labels / f"{decomposed('é')}.PNG", np.zeros(SIZE, int))
+    write_labels(labels / "f.Png", np.ones(SIZE, int))
+    for stray in ("._f.png", ".tmp-01.png", "f.txt", "f.npy"):
+        (labels / stray).write_bytes(b"stray")
+    assert {name: path.name for name, path in label_maps(labels).items()} == {
+        "f": "f.Png",
+        "é": f"{decomposed('é')}.PNG",
+    }
+    view = VOCFolder(root).with_labels(labels, keep="abcd")
+    assert (view.labels("f") == 1).all() and view.has_mask("f") and not view.has_mask("e")
+
+
+def test_stray_files_beside_photos_and_masks(root):
+    for file in ("JPEGImages/._a.jpg", "SegmentationClass/._a.png", "SegmentationClass/Thumbs.db"):
+        (root / file).write_bytes(b"stray")
+    assert VOCFolder(root).check(progress=False) == []
+
+
+def test_two_masks_of_one_name(root):
+    shutil.copy(root / "SegmentationClass/a.png", root / "SegmentationClass/a.PNG")
+    only(root, "mask twice", "SegmentationClass/a.png, SegmentationClass/a.PNG")
+
+
+# masks that would teach nothing
+
+
+def black_and_white(root, names):
+    for name in names:
+        path = root / f"SegmentationClass/{name}.png"
+        Image.fromarray(np.where(np.array(Image.open(path)) % 255 > 0, 255, 0).astype(np.uint8)).save(path)
+
+
+def remedy_of(error):
+    "The command that a message offers."
+    return re.search(r'python -c "(.+?)"', str(error))[1]
+
+
+def test_masks_of_0_and_255_are_refused_and_the_remedy_works(root):
+    edit(root / "classes.txt", lambda text: "background\ndisc")
+    edit(root / "tags.csv", lambda text: text.replace(";square", ""))
+    names = LISTS["train"] + LISTS["val"]
+    black_and_white(root, names)
+    with pytest.raises(FolderError) as caught:
+        VOCFolder(root).check(progress=False)
+    lines = [f"SegmentationClass/{name}.png: no other number in it" for name in names]
+    assert caught.value.problems == {"mask of 0 and 255": lines}
+    subprocess.run([sys.executable, "-c", remedy_of(caught.value)], check=True)
+    folder = VOCFolder(root)
+    assert folder.check(progress=False) == []
+    assert {tuple(np.unique(folder.labels(name))) for name in names} == {(0, 1)}
+    assert sorted(path.stem for path in (root / "SegmentationClass-before").iterdir()) == sorted(names)
+
+
+def test_masks_of_0_and_255_without_any_tags(root):
+    "Where tags come from masks, they name no class at all."
+    (root / "tags.csv").unlink()
+    black_and_white(root, LISTS["train"] + LISTS["val"])
+    found = problems(root)
+    assert len(found["mask of 0 and 255"]) == 7 and set(found) == {"mask of 0 and 255", "image without tags"}
+
+
+def test_masks_of_0_and_255_only_to_judge_on(root):
+    black_and_white(root, LISTS["val"])
+    assert len(problems(root)["mask of 0 and 255"]) == 3
+
+
+def test_one_mask_of_0_and_255_among_others_is_noted(root):
+    black_and_white(root, "b")
+    (line,) = VOCFolder(root).check(progress=False)
+    assert line == "1 mask(s) of nothing but background and void (255), although the image's tags name a class"
+
+
+def test_remapping_goes_on_where_it_was_killed(root, monkeypatch):
+    black_and_white(root, LISTS["train"])
+    before = {name: (root / f"SegmentationClass/{name}.png").read_bytes() for name in LISTS["train"]}
+    replace, done = os.replace, []
+
+    def killed(*paths):
+        done.append(paths)
+        if len(done) == 4:
+            raise KeyboardInterrupt
+        replace(*paths)
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        remap_masks(root, {255: 1})
+    monkeypatch.setattr(os, "replace", replace)
+    remap_masks(root, {255: 1})
+    kept = root / "SegmentationClass-before"
+    assert {name: (kept / f"{name}.png").read_bytes() for name in before} == before
+    assert all((read_labels(root / f"SegmentationClass/{name}.png") < 255).all() for name in before)
+
+
+def test_remapping_leaves_colours_alone(root):
+    Image.fromarray(np.full((*SIZE, 3), (9, 9, 8), np.uint8)).save(root / "SegmentationClass/a.png")
+    with pytest.raises(ValueError, match=r"a\.png holds colours"):
+        remap_masks(root, {255: 1})
+
+
+@pytest.mark.parametrize("name", ["b", "y"])
+def test_mask_void_throughout(root, name):
+    write_labels(root / f"SegmentationClass/{name}.png", np.full(SIZE, 255))
+    only(root, "mask void throughout", f"SegmentationClass/{name}.png")
+
+
+@pytest.mark.parametrize("names", ["abcd", "xyz"])
+def test_masks_that_are_background_throughout(root, names):
+    for name in names:
+        write_labels(root / f"SegmentationClass/{name}.png", np.zeros(SIZE, int))
+    only(root, "masks show no class", f"{len(names)} of {len(names)}, such as SegmentationClass/{names[0]}.png")
+
+
+def test_class_that_is_tagged_and_shown_by_no_mask_is_noted(root):
+    edit(root / "classes.txt", lambda text: text + "\nstar\ncross")
+    edit(root / "tags.csv", lambda text: text.replace("e,disc", "e,disc;star").replace("f,disc", "f,disc;star;cross"))
+    (line,) = VOCFolder(root).check(progress=False)
+    assert line == "2 image(s) tagged with classes that no mask shows: star, cross"
+
+
+def test_large_photos_are_counted(root):
+    Image.new("RGB", (3000, 2000)).save(root / "JPEGImages/f.jpg")
+    Image.new("RGB", (2048, 2048)).save(root / "JPEGImages/g.jpg")
+    (line,) = VOCFolder(root).check(progress=False)
+    assert line.startswith(
+        "1 photo(s) of more than 4.2 megapixels; labels for them are predicted in overlapping windows"
+    )
+
+
+# no lists, or no masks
+
+
+@pytest.fixture
+def flat(root, tmp_path):
+    "The photos, masks and tags of `root` as somebody would bring them: in one folder, without lists."
+    flat = tmp_path / "flat"
+    (flat / "masks").mkdir(parents=True)
+    for kind, place in (("JPEGImages/*.jpg", flat), ("SegmentationClass/*.png", flat / "masks"), ("*.*", flat)):
+        for path in root.glob(kind):
+            shutil.copy(path, place)
+    return flat
+
+
+def test_lists_follow_from_what_is_there(flat):
+    before = sorted(flat.rglob("*"))
+    folder = VOCFolder(flat)
+    strong, val = folder.listed("train"), folder.listed("val")
+    assert sorted(strong + val) == list("abcdxyz") and not set(strong) & set(val)
+    assert folder.listed("trainaug") == [*strong, *"efgh"]
+    for part in (strong, val):  # each class can be learned, and judged
+        assert np.any([folder.tags(name) for name in part], axis=0).all()
+    (line,) = folder.check(progress=False)
+    counts = f"{len(strong)} photo(s) with a mask to learn from, {len(val)} with a mask to judge by, 4 with tags alone"
+    assert line.startswith("No lists in ImageSets/Segmentation, so they follow from the files: " + counts)
+    assert sorted(flat.rglob("*")) == before  # nothing is written unasked
+    assert read_split(folder, "all") == strong
+
+    subprocess.run([sys.executable, "-c", remedy_of(line)], check=True)
+    written = VOCFolder(flat)
+    assert written.check(progress=False) == []
+    assert [written.listed(which) for which in LISTS] == [folder.listed(which) for which in LISTS]
+    with pytest.raises(FileExistsError, match="holds lists already"):
+        written.write_lists()
+
+
+def test_lists_are_written_when_a_notebook_is_asked_to(flat, capsys):
+    assert open_folder(flat).derived and not (flat / "ImageSets").exists()
+    assert not open_folder(flat, write_lists=True).derived
+    assert f"Lists written to {flat / 'ImageSets/Segmentation'}." in capsys.readouterr().out
+    assert not open_folder(flat, write_lists=True).derived  # once more is no error
+
+
+def test_masks_beside_the_photos(flat):
+    for path in (flat / "masks").iterdir():
+        path.rename(flat / path.name)
+    folder = VOCFolder(flat)
+    assert len(folder.check(progress=False)) == 1
+    assert len(folder.listed("train")) + len(folder.listed("val")) == 7
+    assert folder.image("a").shape == (*SIZE, 3) and folder.labels("a").shape == SIZE
+
+
+def test_voc_layout_without_lists(root):
+    shutil.rmtree(root / "ImageSets")
+    folder = VOCFolder(root)
+    assert folder.derived and len(folder.check(progress=False)) == 1
+
+
+def test_tags_and_no_masks(flat):
+    "What to draw first: the fewest photos that show every class."
+    shutil.rmtree(flat / "masks")
+    (only_one,) = problems(flat)["too few masks"]
+    assert only_one == (
+        "None of the 11 photos has a mask, and at least a few are needed."
+        " Begin with the fewest that show every class: b.jpg."
+    )
+    edit(flat / "classes.txt", lambda text: text + "\nstar\ncross\n")
+    edit(flat / "tags.csv", lambda text: text.replace("e,disc", "e,star").replace("z,disc", "z,star;cross"))
+    assert problems(flat)["too few masks"][0].endswith("every class: b.jpg, z.jpg.")
+    for split in (1, "all", "2@0"):
+        with pytest.raises(ValueError, match=r"split .*None of the 11 photos has a mask.*b\.jpg, z\.jpg"):
+            read_split(VOCFolder(flat), split)
+    assert VOCFolder(flat).check(strong=[], progress=False)  # nobody asks for masks where none will be used
+
+
+def test_one_mask_alone(flat):
+    for name in "bcdxyz":
+        (flat / f"masks/{name}.png").unlink()
+    (line,) = problems(flat)["too few masks"]
+    assert "none of the 1 there can be spared: draw a few more. Begin with the fewest" in line
+
+
+def test_tags_of_classes_that_nobody_listed(flat):
+    (flat / "classes.txt").unlink()
+    (line,) = problems(flat)["classes not usable"]
+    assert line == "There is no classes.txt, so classes are VOC's 21, and tags.csv names others: disc, square"
+
+
+def test_no_photos_at_all(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no photo in .*: is this the right folder"):
+        VOCFolder(tmp_path)
+
+
+# names are text
+
+
+@pytest.mark.parametrize("name", ["007", "1_8", "1e5", "null", "NA", "nan", "True", "0x10", "-1"])
+def test_names_that_look_like_something_else(root, name):
+    (root / "JPEGImages/f.jpg").rename(root / f"JPEGImages/{name}.jpg")
+    edit(root / "ImageSets/Segmentation/trainaug.txt", lambda text: text.replace("f\n", f"{name}\n"))
+    edit(root / "tags.csv", lambda text: text.replace("\nf,", f"\n{name},").replace("disc", name))
+    edit(root / "classes.txt", lambda text: text.replace("disc", name))
+    folder = VOCFolder(root)
+    assert folder.check(progress=False) == []
+    assert folder.classes[1] == name and folder.tags(name).all()
+    split = root / "1_8"
+    split.write_text("a\n", encoding="utf-8")
+    assert read_split(folder, str(split)) == ["a"]
+
+
+@pytest.mark.parametrize("value", [7, 18, 1e5, True, None])
+def test_folder_whose_name_became_a_number(value):
+    "papermill reads `-p data 007` as a number; with -r it is text."
+    with pytest.raises(TypeError, match=f"data={value!r} is no text: .*-r data"):
+        open_folder(value)

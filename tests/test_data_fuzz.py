@@ -15,19 +15,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from swsss.data import (
-    FolderError,
-    VOCFolder,
-    look,
-    name_of,
-    parse_list,
-    parse_tags,
-    read_annotation,
-    read_image,
-    read_labels,
-    read_split,
-    write_labels,
-)
+from swsss.check import FolderError, examine
+from swsss.data import VOCFolder, read_split
+from swsss.images import read_image, read_labels, write_labels
+from swsss.lists import name_of, parse_list, parse_tags, read_annotation
 
 fuzz = settings(
     max_examples=int(os.environ.get("FUZZ_CASES", "100")),
@@ -107,7 +98,7 @@ shapes = arrays.array_shapes(min_dims=2, max_dims=2, max_side=20)
 def test_label_maps_come_back(tmp_path, labels):
     write_labels(tmp_path / "x.png", labels)
     assert np.array_equal(read_labels(tmp_path / "x.png"), labels)
-    assert look(tmp_path / "x.png", "mask").seen == tuple(np.unique(labels).tolist())
+    assert examine(tmp_path / "x.png", "mask").seen == tuple(np.unique(labels).tolist())
 
 
 @fuzz
@@ -143,7 +134,8 @@ def blob_of(form, mode="RGB"):
     return buffer.getvalue()
 
 
-BLOBS = [blob_of("PNG"), blob_of("JPEG"), blob_of("PNG", "L"), blob_of("PNG", "P"), blob_of("PNG", "RGBA"), b""]
+BLOBS = [blob_of("PNG"), blob_of("JPEG"), blob_of("WEBP"), blob_of("PNG", "L"), blob_of("PNG", "P"), b""]
+BLOBS += [blob_of("PNG", "RGBA")]
 
 
 @fuzz
@@ -152,7 +144,7 @@ def test_image_files(tmp_path, blob):
     "Read as an image, or one ValueError that names the file; and never passed deeply but unreadable."
     path = tmp_path / "x.jpg"
     path.write_bytes(blob)
-    seen = look(path, "image", deep=True)
+    seen = examine(path, "image", deep=True)
     try:
         image = read_image(path)
     except ValueError as error:
@@ -168,7 +160,7 @@ def test_damaged_masks_are_noticed(tmp_path, original, cuts):
     "A mask that passes holds the labels it was written with, whatever was done to its file."
     path = tmp_path / "x.png"
     path.write_bytes(damage(original, cuts))
-    if not look(path, "mask").kind:
+    if not examine(path, "mask").kind:
         assert np.array_equal(read_labels(path), np.array(Image.open(io.BytesIO(original))))
 
 

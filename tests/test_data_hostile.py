@@ -80,26 +80,32 @@ def test_list_and_table_as_large_as_they_may_be(root):
     "200,000 lines each, every one of them wrong."
     lines = [f"{i:06} not there" for i in range(199_000)]
     for which in ("train", "trainaug", "val"):
-        (root / f"ImageSets/Segmentation/{which}.txt").write_text("\n".join(lines))
-    (root / "tags.csv").write_text("image,tags\n" + "\n".join(f"{line},dics;x{line}" for line in lines[:190_000]))
+        (root / f"ImageSets/Segmentation/{which}.txt").write_text("\n".join(lines), encoding="utf-8")
+    (root / "tags.csv").write_text(
+        "image,tags\n" + "\n".join(f"{line},dics;x{line}" for line in lines[:190_000]), encoding="utf-8"
+    )
     assert "image missing (199,000)" in check(root)
 
 
 def test_one_long_line_within_the_limit(root):
-    (root / "ImageSets/Segmentation/train.txt").write_text("a" * (2**24 - 1))
+    (root / "ImageSets/Segmentation/train.txt").write_text("a" * (2**24 - 1), encoding="utf-8")
     assert "16,777,215 characters" in check(root)
-    (root / "ImageSets/Segmentation/train.txt").write_text("a.jpg " * (2**24 // 6))
+    (root / "ImageSets/Segmentation/train.txt").write_text("a.jpg " * (2**24 // 6), encoding="utf-8")
     assert "characters" in check(root)
 
 
 def test_lines_that_tempt_the_pattern_to_backtrack(root):
     line = ".jpg " * 190 + "x"
-    (root / "ImageSets/Segmentation/train.txt").write_text("\n".join(f"{i}{line}" for i in range(17_000)))
+    (root / "ImageSets/Segmentation/train.txt").write_text(
+        "\n".join(f"{i}{line}" for i in range(17_000)), encoding="utf-8"
+    )
     assert "name not usable" in check(root) or "image missing" in check(root)
 
 
 def test_many_tags_in_one_row(root):
-    (root / "tags.csv").write_text("image,tags\na," + "disc;" * 20_000 + "\nb," + ";".join(map(str, range(20_000))))
+    (root / "tags.csv").write_text(
+        "image,tags\na," + "disc;" * 20_000 + "\nb," + ";".join(map(str, range(20_000))), encoding="utf-8"
+    )
     assert "tag not a class" in check(root)
 
 

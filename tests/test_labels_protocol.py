@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 import torch
 
-from swsss.data import VOCFolder, write_labels
+from swsss.data import VOCFolder
+from swsss.images import write_labels
 from swsss.model import PUBLISHED_NAMES, DeepLabV3Plus
 from swsss.scenes import draw_demo
 
@@ -87,3 +88,30 @@ def test_an_unknown_parameter_ends_the_run_before_anything_is_read(home):
     for verb in ("evaluate", "make_labels", "retrain", "run_all"):
         with pytest.raises(AssertionError, match="unknown parameter 'scale'"):
             papermill(verb, home / "wrong.ipynb", data=str(home / "nowhere"), scale=1)
+
+
+def test_the_newest_run_is_never_the_retrained_one(home):
+    "Step 2 of the README, given again after step 3."
+    assert max((home / "runs/all").glob("*/metrics.csv"), key=lambda p: p.stat().st_mtime).parent.name == "4-retrain"
+    printed = papermill("make_labels", home / "again.ipynb", runs=str(home / "runs"), scales=1, flip=False)
+    assert f"to {home / 'runs/all/4/labels'}" in printed and "10 of 10 labels are there already" in printed
+
+
+def test_two_lists_of_one_name_are_refused_before_training(home):
+    for place in ("a", "b"):
+        (home / place).mkdir()
+        (home / place / "labeled.txt").write_text("strong_0000\n")
+    lists = f"{home}/a/labeled.txt,{home}/b/labeled.txt"
+    parameters = {"data": str(home / "demo"), "runs": str(home / "none"), "splits": lists}
+    with pytest.raises(AssertionError, match="two lists are named labeled and would share a run folder"):
+        papermill("run_all", home / "twice.ipynb", **parameters)
+    assert not (home / "none").exists()
+
+
+@pytest.mark.parametrize(("verb", "more"), [("train_pct", ["-p", "split", "2"]), ("run_all", [])])
+def test_names_that_papermill_read_as_numbers_are_refused(home, verb, more):
+    command = [sys.executable, "-m", "papermill", ROOT / "nbs" / f"{verb}.ipynb", home / "number.ipynb"]
+    command += ["-p", "data", home / "demo", "-p", "runs", home / "none", "-p", "name", "007", *more]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and "pass it as `-r name TEXT`" in done.stderr[-300:]
+    assert not (home / "none").exists()

@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from swsss.data import VOCFolder
-from swsss.predict import write_pseudo_labels
+from swsss.labels import write_pseudo_labels
 from swsss.scenes import draw_demo
 
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["swsss.predict"])  # its imports take seconds; done once, for all processes
+processes.set_forkserver_preload(["swsss.labels"])  # its imports take seconds; done once, for all processes
 
 
 class Small(nn.Module):

@@ -7,8 +7,9 @@ import pytest
 from run_folder import QUICK, go_on, results
 from safetensors import safe_open
 
-from swsss.data import VOCFolder, project_path
-from swsss.pct import Recipe
+from swsss.data import VOCFolder
+from swsss.files import project_path
+from swsss.recipe import Recipe
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def test_run_folder_tells_how_it_was_made(demo, again):
 
 def test_recipe_and_data_are_kept(demo, again):
     kept = json.loads((again / "recipe.json").read_text())
-    assert Recipe(**kept["recipe"]) == QUICK.change(workers=0)
+    assert Recipe.paper(**kept["recipe"]) == QUICK.change(workers=0)
     assert kept["data"] == VOCFolder(demo).fingerprint()
     with safe_open(again / "hybrid.safetensors", "pt") as file:
         assert '"seed": 0' in json.dumps(json.loads(file.metadata()["about"]))

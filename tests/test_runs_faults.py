@@ -10,7 +10,7 @@ import pytest
 import torch
 from run_folder import QUICK, at_step, checkpoints, go_on, results, train
 
-from swsss.augment import PairedBatches
+from swsss.batches import PairedBatches
 from swsss.data import VOCFolder
 from swsss.pct import Losses
 
@@ -90,7 +90,12 @@ def kill_worker():
 def test_loader_worker_killed(demo, whole, run):
     "Noticed at the next batch that is not loaded yet."
     interrupted(
-        demo, run, partial(at_step, 5, kill_worker), "A process that loads images died", kept=[[3], [3, 6]], workers=2
+        demo,
+        run,
+        partial(at_step, 5, kill_worker),
+        "A data-loading worker died: killed, or out of memory.",
+        kept=[[3], [3, 6]],
+        workers=2,
     )
     go_on(demo, run, workers=2)
     assert results(run) == whole(2)[0]
@@ -101,7 +106,7 @@ def test_image_that_vanishes(demo, whole, run, tmp_path, workers):
     root = shutil.copytree(demo, tmp_path / demo.name)
     folder = VOCFolder(root)
     lists = folder.listed("train"), folder.listed("trainaug")
-    batches = PairedBatches(folder, *lists, 2, 2, 32, [0.5] * 3, [0.2] * 3, QUICK.seed, QUICK.iterations)
+    batches = PairedBatches(folder, *lists, 2, 2, 32, [0.5] * 3, [0.2] * 3, QUICK.seed, 12)
     late = {name for k in range(9, 12) for name in batches.names(k)} - {lists[1][k] for k in range(13)}
     image = folder.image_path(min(late))  # of a step after the ninth, and of no snapshot
     away = partial(os.rename, image, tmp_path / "away")

@@ -3,7 +3,6 @@
 FUZZ_CASES=5000 pytest tests/test_runs_recipe.py      more cases a test than the 100 of an ordinary run
 """
 
-import dataclasses
 import json
 import os
 import re
@@ -15,15 +14,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from swsss.data import project_path
-from swsss.pct import Recipe
+from swsss.files import project_path
+from swsss.recipe import GROUPS, Recipe, crop_size
 
 fuzz = settings(
     max_examples=int(os.environ.get("FUZZ_CASES", "100")),
     deadline=None,
     derandomize="FUZZ_CASES" not in os.environ,  # the same cases in every ordinary run
 )
-NAMES = [field.name for field in dataclasses.fields(Recipe)]
+NAMES = list(GROUPS)
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
 near = (
     st.integers(-2, 600)
@@ -72,8 +71,8 @@ def attempt(make):
 def test_any_value_of_a_field(name, value):
     recipe = attempt(lambda: Recipe.demo(**{name: value}))
     if recipe is not None:
-        assert getattr(recipe, name) == value
-        assert min(recipe.crop_size()) >= 8
+        assert recipe.flat()[name] == value
+        assert min(crop_size(recipe.batches.crop)) >= 8
 
 
 @fuzz
@@ -81,7 +80,7 @@ def test_any_value_of_a_field(name, value):
 def test_recipes_come_back_from_json(changes):
     recipe = attempt(lambda: Recipe.demo(**changes))
     if recipe is not None:
-        assert Recipe(**json.loads(json.dumps(dataclasses.asdict(recipe)))) == recipe
+        assert Recipe.paper(**json.loads(json.dumps(recipe.flat()))) == recipe
 
 
 @fuzz

@@ -29,7 +29,7 @@ from run_folder import (
 from safetensors.torch import load
 
 from swsss.data import VOCFolder
-from swsss.pct import RunFolder
+from swsss.run import Run
 
 KILLS = int(os.environ.get("SWSSS_KILLS", "3"))
 KILLED = -signal.SIGKILL
@@ -112,7 +112,7 @@ def flip(path):
 def test_damaged_checkpoint_is_passed_over(demo, whole, run, damages, start_at):
     assert train(demo, run, partial(at_step, 8, die), workers=0)[0] == KILLED
     assert checkpoints(run) == [3, 6]
-    newest_first = sorted((run / "resume").glob("*.safetensors"), reverse=True)
+    newest_first = sorted((run / "resume").glob("*.pt"), reverse=True)
     for damage, path in zip(damages, newest_first, strict=False):
         damage(path)
     text = go_on(demo, run, workers=0)
@@ -127,25 +127,25 @@ def test_damaged_checkpoint_is_passed_over(demo, whole, run, damages, start_at):
 
 def test_another_recipe_is_refused(demo, run):
     folder = VOCFolder(demo)
-    with RunFolder(run, QUICK, folder):
+    with Run(run, QUICK, folder):
         pass
     changes = {"crop": 48, "lr": 0.5, "method": "cce", "heavy": True}
     with (
         pytest.raises(ValueError, match="holds another run") as refused,
-        RunFolder(run, QUICK.change(**changes), folder),
+        Run(run, QUICK.change(**changes), folder),
     ):
         pass
     for name, value in changes.items():
-        assert f"{name} ({getattr(QUICK, name)} there, {value} here)" in str(refused.value)
+        assert f"{name} ({QUICK.flat()[name]} there, {value} here)" in str(refused.value)
     assert "seed" not in str(refused.value)
 
 
 def test_other_data_are_refused(demo, run, tmp_path):
-    with RunFolder(run, QUICK, VOCFolder(demo)):
+    with Run(run, QUICK, VOCFolder(demo)):
         pass
     other = shutil.copytree(demo, tmp_path / "other")
     (other / "ImageSets/Segmentation/val.txt").write_text("val_0000\n")
-    with pytest.raises(ValueError, match="the data differ"), RunFolder(run, QUICK, VOCFolder(other)):
+    with pytest.raises(ValueError, match="the data differ"), Run(run, QUICK, VOCFolder(other)):
         pass
 
 

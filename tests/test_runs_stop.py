@@ -65,7 +65,7 @@ sys.path.insert(0, {str(Path(__file__).parent)!r})
 import torch
 from run_folder import QUICK, slow_steps
 from swsss.data import VOCFolder
-from swsss.pct import train
+from swsss.train import train
 torch.set_num_threads(1)
 slow_steps({{seconds}})
 folder = VOCFolder({{root!r}})
@@ -100,13 +100,16 @@ def test_papermill(demo, whole, run, number):
     "Ctrl-C reaches its kernel, which saves the step it was in; SIGTERM ends papermill, and its kernel a second later."
     notebook = run.with_suffix(".ipynb")
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell(demo, run, seconds=0.3))]), notebook)
-    command = [sys.executable, "-m", "papermill", "-k", "python3", "--start-timeout", str(PATIENCE), notebook, notebook]
-    with open(run.with_suffix(".log"), "w") as log:
+    command = [sys.executable, "-m", "papermill", "-k", "python3", "--start-timeout", str(PATIENCE), "--log-output"]
+    command += [notebook, notebook]
+    with open(run.with_suffix(".log"), "w", encoding="utf-8") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     wait_for(lambda: rows(run) > 2, lambda: process.poll() is None)
     process.send_signal(number)
     assert process.wait(PATIENCE) != 0
     if number == signal.SIGINT:
         assert checkpoints(run)[-1] == rows(run) - 1  # the header is a row
+        terminal = run.with_suffix(".log").read_text()
+        assert KEPT.format(checkpoints(run)[-1]) in terminal and "loss " in terminal and "it/s" in terminal
     go_on(demo, run, workers=2)
     assert results(run) == whole(2)[0]
