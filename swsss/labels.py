@@ -105,7 +105,7 @@ def write_scores(label_dir: Path, scores: pd.DataFrame) -> None:
         lambda tmp: scores.to_csv(tmp, index=False, lineterminator="\n", encoding="utf-8"),
     )
 
-# %% ../nbs/22_labels.ipynb #10b09047
+# %% ../nbs/22_labels.ipynb #11135958
 VERDICTS = ("accepted", "rejected")
 JUDGEMENT_COLUMNS = ["name", "verdict", "note", "time"]
 
@@ -156,35 +156,55 @@ class Judgements:
 
     def refresh(self):
         "Take in what another explorer has written since."
-        stat = self.path.stat() if self.path.is_file() else None
-        stamp = stat and (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+        stamp = self._stamp()
         if stamp != self.stamp:
             self.rows, self.stamp = read_judgements(self.path.parent), stamp
 
-    def verdict(self, name) -> str:  # 'accepted', 'rejected' or ''
+    def _stamp(self):
+        stat = self.path.stat() if self.path.is_file() else None
+        return stat and (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+
+    def verdict(
+        self,
+        name: str,  # of the image
+    ) -> str:  # 'accepted', 'rejected' or ''
+        "The verdict on a label."
         return self.rows.get(name, {}).get("verdict", "")
 
-    def note(self, name) -> str:
+    def note(
+        self,
+        name: str,  # of the image
+    ) -> str:
+        "The note on a label."
         return self.rows.get(name, {}).get("note", "")
 
     def set(
         self,
-        name: str,  # of the image
+        names: str | list[str],  # of one image or of several
         verdict: str | None = None,  # 'accepted', 'rejected' or '' to take it back; None leaves it
         note: str | None = None,  # free text; None leaves it
     ):
         "Keep a verdict or a note; it is on the disk when this returns."
-        if verdict not in (None, "", *VERDICTS):
+        names = [names] if isinstance(names, str) else names
+        self.update({name: {"verdict": verdict, "note": note} for name in names})
+
+    def update(
+        self,
+        changes: dict[str, dict],  # name -> its 'verdict', 'note'; what is None or not there stays as it is
+    ):
+        "Keep many changes in one write; all of them or none are on the disk when this returns."
+        for verdict in {change.get("verdict") for change in changes.values()} - {None, "", *VERDICTS}:
             raise ValueError(f"a verdict is one of {VERDICTS} or '', not {verdict!r}")
+        now = datetime.now(UTC).isoformat(timespec="microseconds")
         with self.lock:
-            rows = read_judgements(self.path.parent)
-            old = rows.get(name, dict.fromkeys(JUDGEMENT_COLUMNS, ""))
-            verdict = old["verdict"] if verdict is None else verdict
-            note = old["note"] if note is None else note
-            now = datetime.now(UTC).isoformat(timespec="microseconds")
-            rows[name] = {"name": name, "verdict": verdict, "note": note, "time": max(now, old["time"])}
+            self.refresh()
+            rows = dict(self.rows)
+            for name, change in changes.items():
+                row = rows.get(name, dict.fromkeys(JUDGEMENT_COLUMNS, ""))
+                given = {key: value for key, value in change.items() if value is not None}
+                rows[name] = {**row, **given, "name": name, "time": max(now, row["time"])}
             write_whole(self.path, lambda tmp: self._write(tmp, rows))
-        self.refresh()
+            self.rows, self.stamp = rows, self._stamp()
 
     def _write(self, path, rows):
         with open(path, "w", newline="", encoding="utf-8") as f:

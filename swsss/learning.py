@@ -6,7 +6,7 @@
 __all__ = ['LOSSES', 'class_iou_columns', 'weights_over_time', 'weakest_classes', 'gives_weights', 'plot_losses',
            'plot_class_iou', 'plot_weights', 'snapshots_of', 'snapshot_row', 'show_snapshots', 'Learning']
 
-# %% ../nbs/35_learning.ipynb #fbe02aa1
+# %% ../nbs/35_learning.ipynb #55f58731
 import time
 from html import escape
 from io import BytesIO
@@ -21,12 +21,12 @@ from .data import VOCFolder, read_split
 from .evaluate import trust
 from .gallery import encode
 from .images import cv2, read_labels, voc_palette
-from .results import Results
-from .run import find_snapshots, read_metrics, read_recipe, short_name
+from .results import Results, find_results
+from .run import find_snapshots, list_runs, read_metrics, read_recipe, short_name
 from .show import add_legend, css_colour, legend_patches, overlay, safe_palette, show_trust
-from .widgets import Keys, button, explorer_box, row, shown_live
+from .widgets import Keys, button, dropdown, explorer_box, row, shown_live
 
-# %% ../nbs/35_learning.ipynb #d5c76681
+# %% ../nbs/35_learning.ipynb #2b917a77
 def class_iou_columns(
     metrics: pd.DataFrame,  # of read_metrics
 ) -> pd.DataFrame:  # a column a class, named as it is
@@ -53,7 +53,7 @@ def weakest_classes(
     alone = trust(class_iou, np.eye(len(class_iou), dtype=bool), **{**rule, "power": 1.0})  # 1.0 keeps tiny ones apart
     return np.where(tags, alone, np.inf).argmin(1)
 
-# %% ../nbs/35_learning.ipynb #d67a45ad
+# %% ../nbs/35_learning.ipynb #f45e2e11
 LOSSES = ["total", "seg", "pseudo", "tag", "pct"]
 
 
@@ -128,7 +128,7 @@ def plot_weights(
     ax.set_ylim(0, max(1e-6, 1.1 * max(top.max(), weights.mean(1).max())))
     ax.legend(fontsize=8, frameon=False)
 
-# %% ../nbs/35_learning.ipynb #9ac0a0b9
+# %% ../nbs/35_learning.ipynb #d29eeabf
 def snapshots_of(
     run,  # run folder
     folder: VOCFolder,  # its data
@@ -180,7 +180,7 @@ def show_snapshots(
     plt.close(fig)
     return fig
 
-# %% ../nbs/35_learning.ipynb #24a7accb
+# %% ../nbs/35_learning.ipynb #223739e0
 class Learning:
     "How a run learned: curves, and a slider through the label snapshots; works while the run goes on."
 
@@ -188,14 +188,22 @@ class Learning:
         self,
         results: Results,  # with a run folder
     ):
+        self._build([results.run, *(run for run in list_runs() if (run / "metrics.csv").is_file())])
+        self.show(results)
+
+    def show(
+        self,
+        results: Results,  # with a run folder
+    ):
+        "Show how this run learned."
         self.run, self.folder = results.run, results.folder
         self.recipe = recipe = read_recipe(self.run)
         self.rule = {"power": recipe.get("power", 8.0), "as_published": recipe.get("as_published", False)}
         self.tags = np.stack([self.folder.tags(name) for name in self._weak_names(recipe)])
-        self._build()
+        self.slider.options, self.picture.value, self.legend.value = [0], b"", ""
         self.refresh()
 
-    def _build(self):
+    def _build(self, runs):
         self.chart, self.status = widgets.Image(format="png"), widgets.HTML()
         self.picture, self.legend = widgets.Image(format="png"), widgets.HTML()
         self.slider = widgets.SelectionSlider(options=[0], description="Iteration", layout=widgets.Layout(width="60%"))
@@ -204,10 +212,19 @@ class Learning:
         widgets.jslink((self.play, "value"), (self.slider, "index"))
         self.keys = Keys(heard=["ArrowLeft", "ArrowRight"])
         self.keys.on_msg(lambda _, message, buffers: self.step(1 if message["key"] == "ArrowRight" else -1))
+        self.picker = dropdown("Run", [(short_name(run), run) for run in dict.fromkeys(runs)], "260px")
+        self.picker.observe(lambda change: self._pick(change["new"]), "value")
         again = button("Refresh", "read what the run has written since", self.refresh)
-        moves = row(self.play, self.slider)
-        self.box = explorer_box(row(again, self.status), self.chart, moves, self.picture, self.legend, self.keys)
+        top, moves = row(self.picker, again, self.status), row(self.play, self.slider)
+        self.box = explorer_box(top, self.chart, moves, self.picture, self.legend, self.keys)
         self.box.add_class("swsss-learning")
+
+    def _pick(self, run):
+        try:
+            if run != self.run:
+                self.show(find_results(run=run))
+        except (OSError, ValueError) as error:
+            self.status.value = escape(f"{short_name(run)} cannot be shown: {error}")
 
     def _weak_names(self, recipe):
         strong = set(read_split(self.folder, recipe.get("split", "all")))
@@ -249,7 +266,7 @@ class Learning:
         else:
             at = "no step is logged yet"
         now = f"{len(snapshots)} snapshots. Read at {time.strftime('%H:%M:%S')}."
-        self.status.value = f"<span class='swsss-dim'>{escape(short_name(self.run))}: {at}, {now}</span>"
+        self.status.value = f"<span class='swsss-dim'>{at}, {now}</span>"
         if snapshots and tuple(snapshots) != tuple(self.slider.options):
             self.slider.options = snapshots
             self.slider.value, self.play.max = snapshots[-1], len(snapshots) - 1

@@ -15,26 +15,30 @@ import ipywidgets as widgets
 import traitlets
 from IPython import get_ipython
 
-# %% ../nbs/34_widgets.ipynb #ca91af5a
+# %% ../nbs/34_widgets.ipynb #0b562976
 STATIC = files("swsss") / "static"
 
 
 class Keys(anywidget.AnyWidget):
-    "Hears keys for the explorer that it is in; calls `on_msg` callbacks with {'key': ...}."
+    "Hears keys for the explorer that it is in; calls `on_msg` callbacks with {'key': ..., 'showing': ...}."
 
     _esm = STATIC / "widgets.js"
     _css = STATIC / "widgets.css"
     part = traitlets.Unicode("keys").tag(sync=True)
-    heard = traitlets.List(traitlets.Unicode()).tag(sync=True)  # as `KeyboardEvent.key` has them; letters in lower case
+    heard = traitlets.List(traitlets.Unicode()).tag(sync=True)  # `KeyboardEvent.key`, letters lower; 'Ctrl+Shift+z'
+    view = traitlets.Unicode("").tag(sync=True)  # which of its views the explorer shows; another takes the focus
+    showing = traitlets.Unicode("").tag(sync=True)  # what is shown; comes back with each key, as it was when pressed
 
 
 class ThumbGrid(anywidget.AnyWidget):
-    "A page of thumbnails; calls `on_msg` callbacks with {'open': name} when one is clicked."
+    "A page of thumbnails to select from; calls `on_msg` callbacks with {'open': name} when one is clicked."
 
     _esm = STATIC / "widgets.js"
     _css = STATIC / "widgets.css"
     part = traitlets.Unicode("thumbs").tag(sync=True)
-    items = traitlets.List().tag(sync=True)  # dicts of name, jpeg (bytes), score, verdict, strong, tags, error
+    items = traitlets.List().tag(sync=True)  # dicts of name, jpeg (bytes), score, strong, tags, error
+    verdicts = traitlets.Dict().tag(sync=True)  # {name: 'accepted', 'rejected' or ''} of the items
+    selected = traitlets.List(traitlets.Unicode()).tag(sync=True)  # names, of other pages too
     empty = traitlets.Unicode("Nothing passes these filters.").tag(sync=True)  # what an empty page says
 
 

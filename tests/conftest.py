@@ -7,6 +7,8 @@ from run_folder import list_events, results, train
 
 from swsss.scenes import draw_demo
 
+pytest.register_assert_rewrite("browser")
+
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory):

@@ -37,41 +37,72 @@ function redraw(model, signal, draws) {
   for (const draw of new Set(Object.values(draws))) draw();
 }
 
-// The name of a key as traits list it: letters in lower case whether or not Shift is down.
-function keyName(event) {
-  return event.key.length === 1 ? event.key.toLowerCase() : event.key;
+// What was pressed, as traits list it: letters in lower case, with Ctrl+ and Shift+ where Ctrl (or Command) is down.
+function pressed(event) {
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  if (!(event.ctrlKey || event.metaKey)) return event.altKey ? "" : key;
+  return `Ctrl+${event.shiftKey ? "Shift+" : ""}${key}`;
+}
+
+// Puts new content into `node`; a focus that the old content had stays in the explorer.
+function refill(node, ...content) {
+  const had = node.contains(document.activeElement);
+  node.replaceChildren(...content);
+  if (had) node.closest(".swsss-explorer")?.focus({ preventScroll: true });
 }
 
 // Keys for the whole explorer. They are heard wherever the focus is inside it, except in fields that need them, and
-// no key without Ctrl or Alt goes on to the notebook, where X cuts a cell and D D deletes one.
+// no key without Ctrl or Alt goes on to the notebook, where X cuts a cell and D D deletes one. What is done with the
+// mouse gives the focus back to the explorer, so that the next key is heard.
 
 function drawKeys({ model, el, signal }) {
   inExplorer(el, signal, root => {
+    const on = (name, act, capture = false) => root.addEventListener(name, act, { signal, capture });
     const focus = () => root.focus({ preventScroll: true });
-    const onKey = event => {
-      if (event.ctrlKey || event.metaKey || event.altKey) return;
-      event.stopPropagation();
-      if (event.target.closest(TYPING)) return;
-      const key = keyName(event);
-      if (!model.get("heard").includes(key)) return;
-      event.preventDefault();
-      model.send({ key });
-    };
-    const onClick = event => {
-      if (!event.target.closest(`${TYPING}, button`)) focus();
-    };
+    let byMouse = false;
     root.tabIndex = -1;
-    root.addEventListener("keydown", onKey, { signal });
-    root.addEventListener("click", onClick, { signal });
+    // Enter and Esc leave a field; ipywidgets' own let no key come up from theirs, so they are heard on the way down.
+    const leave = event => {
+      byMouse = false;
+      if (!event.target.closest(TYPING)) return;
+      if (event.key === "Escape" || (event.key === "Enter" && event.target.matches("input"))) setTimeout(focus);
+    };
+    on("keydown", leave, true);
+    on("keydown", event => {
+      const key = pressed(event);
+      if (!event.ctrlKey && !event.metaKey && !event.altKey) event.stopPropagation();
+      if (event.target.closest(TYPING) || !model.get("heard").includes(key)) return;
+      event.preventDefault();
+      event.stopPropagation();
+      model.send({ key, showing: model.get("showing") });
+    });
+    on("pointerdown", () => {
+      byMouse = true;
+    });
+    on("mousedown", event => {
+      if (event.shiftKey) event.preventDefault(); // the notebook would select cells, the browser text
+    });
+    on("click", event => {
+      if (event.detail && !event.target.closest(TYPING)) focus();
+    });
+    on("change", event => {
+      if (byMouse && event.target.matches("select, input[type=range]")) focus();
+    });
+    const turn = () => {
+      if (document.activeElement === document.body || root.contains(document.activeElement)) focus();
+    };
+    model.on("change:view", turn);
+    signal.addEventListener("abort", () => model.off("change:view", turn));
   });
 }
 
-// A page of thumbnails. The verdict is a coloured edge with a sign, since colour alone does not reach every eye.
+// A page of thumbnails. The verdict is a coloured edge with a sign, since colour alone does not reach every eye. A
+// click opens a label; Shift, Ctrl, Space or a rectangle drawn with the mouse select several.
 
 const SIGNS = { accepted: "\u2713", rejected: "\u2717" };
 
-function card(item, open) {
-  const node = make("button", `swsss-card ${item.verdict}`);
+function card(item) {
+  const node = make("button", "swsss-card");
   node.title = item.error || [item.name, item.tags].filter(Boolean).join("\n");
   node.dataset.name = item.name;
   const frame = make("span", "swsss-frame");
@@ -81,21 +112,126 @@ function card(item, open) {
     image.alt = item.name;
     frame.append(image);
   }
-  if (item.verdict) frame.append(make("span", "swsss-sign", SIGNS[item.verdict]));
+  frame.append(make("span", "swsss-sign"));
   if (item.strong) frame.append(make("span", "swsss-mask", "mask"));
   node.append(frame, make("span", "swsss-name", item.name), make("span", "swsss-score", item.score));
-  node.onclick = () => open(item.name);
   return node;
 }
 
-function drawThumbs({ model, el, signal }) {
-  el.classList.add("swsss-thumbs");
-  const draw = () => {
-    const items = model.get("items");
-    el.replaceChildren(...items.map(item => card(item, name => model.send({ open: name }))));
-    if (!items.length) el.append(make("div", "swsss-none", model.get("empty")));
-  };
-  redraw(model, signal, { items: draw });
+class ThumbsView {
+  constructor({ model, el, signal }) {
+    this.model = model;
+    this.el = el;
+    this.anchor = ""; // where a range begins
+    el.classList.add("swsss-thumbs");
+    el.addEventListener("click", event => this.onClick(event), { signal });
+    el.addEventListener("keydown", event => this.onKey(event), { signal });
+    this.followPointer(signal);
+    const mark = () => this.mark();
+    redraw(model, signal, { items: () => this.draw(), verdicts: mark, selected: mark });
+  }
+
+  get cards() {
+    return [...this.el.querySelectorAll(".swsss-card")];
+  }
+
+  draw() {
+    const items = this.model.get("items");
+    refill(this.el, ...(items.length ? items.map(card) : [make("div", "swsss-none", this.model.get("empty"))]));
+    this.mark();
+  }
+
+  mark() {
+    const verdicts = this.model.get("verdicts");
+    const selected = new Set(this.model.get("selected"));
+    for (const node of this.cards) {
+      const verdict = verdicts[node.dataset.name] ?? "";
+      node.classList.toggle("accepted", verdict === "accepted");
+      node.classList.toggle("rejected", verdict === "rejected");
+      node.querySelector(".swsss-sign").textContent = SIGNS[verdict] ?? "";
+      node.classList.toggle("selected", selected.has(node.dataset.name));
+      node.setAttribute("aria-pressed", selected.has(node.dataset.name));
+      node.setAttribute("aria-label", [node.dataset.name, verdict].filter(Boolean).join(", "));
+    }
+  }
+
+  select(names) {
+    this.model.set("selected", [...new Set(names)]);
+    this.model.save_changes();
+  }
+
+  toggle(name) {
+    const selected = this.model.get("selected");
+    this.anchor = name;
+    this.select(selected.includes(name) ? selected.filter(other => other !== name) : [...selected, name]);
+  }
+
+  range(name) {
+    const names = this.cards.map(node => node.dataset.name);
+    if (!this.model.get("selected").length) this.anchor = name;
+    const [first, last] = [Math.max(0, names.indexOf(this.anchor)), names.indexOf(name)].sort((a, b) => a - b);
+    this.select([...this.model.get("selected"), ...names.slice(first, last + 1)]);
+  }
+
+  onClick(event) {
+    const name = event.target.closest(".swsss-card")?.dataset.name;
+    if (!name) return;
+    if (event.shiftKey) this.range(name);
+    else if (event.ctrlKey || event.metaKey) this.toggle(name);
+    else {
+      this.anchor = name;
+      this.model.send({ open: name });
+    }
+  }
+
+  onKey(event) {
+    const name = event.target.closest(".swsss-card")?.dataset.name;
+    if (event.key !== " " || !name) return;
+    event.preventDefault();
+    this.toggle(name);
+  }
+
+  // A drag draws a rectangle and selects what it touches, in place of what was selected or, with Shift or Ctrl, beside.
+  followPointer(signal) {
+    let start = null;
+    let frame = null;
+    const on = (name, act) => this.el.addEventListener(name, act, { signal });
+    const end = () => {
+      frame?.remove();
+      start = frame = null;
+    };
+    on("pointerdown", event => {
+      if (event.button === 0) start = { x: event.clientX, y: event.clientY };
+    });
+    on("pointermove", event => {
+      if (!start || (!frame && Math.hypot(event.clientX - start.x, event.clientY - start.y) < 6)) return;
+      if (!frame) {
+        frame = this.el.appendChild(make("div", "swsss-lasso"));
+        this.el.setPointerCapture(event.pointerId); // the click that ends the drag opens no label
+      }
+      const [x, y] = [Math.min(start.x, event.clientX), Math.min(start.y, event.clientY)];
+      const box = this.el.getBoundingClientRect();
+      const [width, height] = [Math.abs(start.x - event.clientX), Math.abs(start.y - event.clientY)];
+      const style = { left: x - box.left, top: y - box.top, width, height };
+      for (const [name, value] of Object.entries(style)) frame.style[name] = `${value}px`;
+    });
+    on("pointerup", event => {
+      if (frame) {
+        const before = event.shiftKey || event.ctrlKey || event.metaKey ? this.model.get("selected") : [];
+        this.select([...before, ...this.touched(frame.getBoundingClientRect())]);
+      }
+      end();
+    });
+    on("pointercancel", end);
+  }
+
+  touched(box) {
+    const touches = node => {
+      const at = node.getBoundingClientRect();
+      return at.left < box.right && at.right > box.left && at.top < box.bottom && at.bottom > box.top;
+    };
+    return this.cards.filter(touches).map(node => node.dataset.name);
+  }
 }
 
 // Panels: a label in detail. What is shown of it, zoom, opacity, outlines and hidden classes, is known here only.
@@ -229,7 +365,7 @@ class PanelsView {
     this.model = model;
     this.zoom = 1;
     this.centre = { x: 0.5, y: 0.5 };
-    this.hidden = new Set();
+    this.hidden = new Map(); // index: name
     this.layers = [];
     this.build(el);
     this.followPointer(signal);
@@ -261,7 +397,10 @@ class PanelsView {
     style("--opacity", 0.55);
     this.zoomSlider = slider("Zoom", [ZOOM.least, ZOOM.most, 0.25], 1, zoom => this.look(zoom));
     const opacity = slider("Opacity", [0, 1, 0.05], 0.55, value => style("--opacity", value));
-    this.bar.append(opacity, lines, this.zoomSlider);
+    this.sign = make("button", "swsss-sign-hidden");
+    this.sign.title = "classes switched off are not drawn in any label; click to show them again";
+    this.sign.onclick = () => this.showAll();
+    this.bar.append(opacity, lines, this.zoomSlider, this.sign);
     el.append(this.bar, this.panels);
   }
 
@@ -273,8 +412,8 @@ class PanelsView {
   }
 
   onKey(event, el) {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest(TYPING) || !el.offsetParent) return;
-    const factor = { "+": 1.5, "=": 1.5, "-": 1 / 1.5, 0: 0 }[event.key];
+    if (event.target.closest(TYPING) || !el.offsetParent) return;
+    const factor = { "+": 1.5, "=": 1.5, "-": 1 / 1.5, 0: 0 }[pressed(event)];
     if (factor === undefined) return;
     event.preventDefault();
     this.look(this.zoom * factor);
@@ -292,7 +431,7 @@ class PanelsView {
   paint() {
     const colours = lookUp(this.model.get("palette"), this.hidden);
     this.model.get("panels").forEach((item, i) => {
-      this.layers[i]?.paint(item.palette ? lookUp(item.palette, new Set()) : colours);
+      this.layers[i]?.paint(item.palette ? lookUp(item.palette, new Map()) : colours);
     });
   }
 
@@ -314,15 +453,21 @@ class PanelsView {
   }
 
   drawClasses() {
-    const toggle = index => () => {
-      if (!this.hidden.delete(index)) this.hidden.add(index);
+    const toggle = item => () => {
+      if (!this.hidden.delete(item.index)) this.hidden.set(item.index, item.name);
       this.drawClasses();
       this.paint();
     };
     const items = this.model.get("classes");
-    this.classes.replaceChildren(
-      ...items.map(item => classSwitch(item, this.hidden.has(item.index), toggle(item.index))),
-    );
+    refill(this.classes, ...items.map(item => classSwitch(item, this.hidden.has(item.index), toggle(item))));
+    this.sign.hidden = !this.hidden.size;
+    this.sign.textContent = `hidden: ${[...this.hidden.values()].join(", ")} \u00b7 show`;
+  }
+
+  showAll() {
+    this.hidden.clear();
+    this.drawClasses();
+    this.paint();
   }
 
   drawLegend() {
@@ -378,7 +523,11 @@ class PanelsView {
   }
 }
 
-const PARTS = { keys: drawKeys, thumbs: drawThumbs, panels: context => new PanelsView(context) };
+const PARTS = {
+  keys: drawKeys,
+  thumbs: context => new ThumbsView(context),
+  panels: context => new PanelsView(context),
+};
 
 export default {
   render({ model, el }) {

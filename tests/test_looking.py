@@ -1,0 +1,53 @@
+"The explore notebooks run through papermill, with nobody there: pictures and sentences in place of widgets."
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import papermill
+import pytest
+
+from swsss.data import VOCFolder
+from swsss.results import draw_results
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def drawn(demo, tmp_path_factory):
+    "A made-up run."
+    folder = VOCFolder(demo)
+    return draw_results(tmp_path_factory.mktemp("looking") / "made-up", folder, folder.names[:24])
+
+
+def text_of(notebook, tmp_path, **parameters):
+    "All that a notebook says, and how many pictures it shows."
+    done = papermill.execute_notebook(
+        ROOT / "nbs" / notebook, tmp_path / notebook, parameters, progress_bar=False, log_output=False, cwd=ROOT
+    )
+    outputs = [output for cell in done.cells for output in cell.get("outputs", [])]
+    texts = [output.get("text", "") or str(output.get("data", {}).get("text/plain", "")) for output in outputs]
+    return "\n".join(texts), sum(any("image" in kind for kind in o.get("data", {})) for o in outputs)
+
+
+def test_labels(drawn, tmp_path):
+    text, pictures = text_of("explore_pseudo_labels.ipynb", tmp_path, labels=str(drawn.labels))
+    assert "Explorer of 24 labels" in text and "rank correlation" in text
+    assert pictures == 3, "the worst and the best page, and the curve of the order"
+
+
+def test_learning_of_a_method_that_weighs(drawn, tmp_path):
+    text, pictures = text_of("explore_dynamic_evaluation.ipynb", tmp_path, run=str(drawn.run))
+    assert "weighs nothing" not in text
+    assert pictures == 3, "curves, snapshots and weights"
+
+
+@pytest.mark.parametrize("method", ["ce", "cce+tags"])
+def test_learning_of_a_method_that_weighs_nothing(drawn, tmp_path, method):
+    run = draw_results(tmp_path / "run", drawn.folder, drawn.folder.names[:8]).run
+    (run / "recipe.json").write_text(json.dumps({"recipe": {"method": method, "split": 4}}), encoding="utf-8")
+    pd.read_csv(run / "metrics.csv").assign(weight=np.nan).to_csv(run / "metrics.csv", index=False)
+    text, pictures = text_of("explore_dynamic_evaluation.ipynb", tmp_path, run=str(run))
+    assert "weighs nothing" in text
+    assert pictures == 2, "curves and snapshots, no weights"
