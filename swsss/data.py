@@ -394,13 +394,16 @@ def check(
     "Raise one `FolderError` with everything that is wrong with the folder, before anything is trained."
     return check_folder(self, names, strong, **how)
 
-# %% ../nbs/05_data.ipynb #36dd7f1a
+# %% ../nbs/05_data.ipynb #b1e9b5f6
 def _grey_levels(path: Path) -> np.ndarray:
     "(H, W) uint8: indices of a palette image, else grey levels; an error where there are colours."
-    with open_image(path, formats=("PNG",)) as image:
-        if image.mode in ("P", "L", "1"):
-            return np.array(image if image.mode != "1" else image.convert("L"))
-        rgb = np.array(image.convert("RGB"))
+    try:
+        with open_image(path, formats=("PNG",)) as image:
+            if image.mode in ("P", "L", "1"):
+                return np.array(image if image.mode != "1" else image.convert("L"))
+            rgb = np.array(image.convert("RGB"))
+    except Exception as error:  # as in read_image
+        raise ValueError(f"{path} cannot be read as a mask: {error}") from error
     if (rgb != rgb[..., :1]).any():
         raise ValueError(f"{path} holds colours, not levels of grey: save it as a palette PNG of class indices.")
     return rgb[..., 0].copy()
