@@ -38,7 +38,7 @@ from swsss.images import (
 )
 from .lists import read_annotation, short, tag_indices
 
-# %% ../nbs/04_check.ipynb #0bc6b67d
+# %% ../nbs/04_check.ipynb #ecfcadbf
 REMEDIES = {
     "list not usable": "write one image name a line into this file, UTF-8",
     "list empty": "write one image name a line into this file",
@@ -87,8 +87,13 @@ class FolderError(ValueError):
 class Report:
     "Faults by kind. Counts all of them, and keeps as many as somebody might read."
 
-    def __init__(self):
+    def __init__(
+        self,
+        faults: Iterable[tuple[str, str]] = (),  # (kind, line) of those known already
+    ):
         self.lines, self.counts = {}, Counter()
+        for kind, line in faults:
+            self.add(kind, line)
 
     def add(self, kind: str, line: str) -> None:
         "Note one fault of a kind in `REMEDIES`; `line` begins with the file."
@@ -385,7 +390,7 @@ def _judge_lists(folder, report: Report) -> None:
         if lists:
             report.add("learned from and judged on", f"{short(name)}: in val.txt and in {' and '.join(lists)}")
 
-# %% ../nbs/04_check.ipynb #c46b69a7
+# %% ../nbs/04_check.ipynb #41752d4f
 _DERIVED = (
     "No lists in ImageSets/Segmentation, so they follow from the files: {train:,} photo(s) with a mask to learn from, "
     "{val:,} with a mask to judge by, {weak:,} with tags alone. This keeps them as they are: python -c "
@@ -424,10 +429,9 @@ def check_folder(
     progress: bool = True,  # a bar where it takes long, and the notes printed
 ) -> list[str]:  # what is used although it is unusual, and how
     "Raise one `FolderError` with everything that is wrong with the folder, before anything is trained."
-    report, notes = Report(), Counter(unlisted=len(folder.table.keys() - set(folder.names)))
-    wanted = folder.masks_wanted() if strong is None else ""  # who names the strong images has chosen from masks
-    for kind, line in [*folder.faults, *([("too few masks", wanted)] if wanted else [])]:
-        report.add(kind, line)
+    report, notes = Report(folder.faults), Counter(unlisted=len(folder.table.keys() - set(folder.names)))
+    if strong is None and (wanted := folder.masks_wanted()):  # who names the strong images has chosen from masks
+        report.add("too few masks", wanted)
     own = (name for name in folder.listed("train") if not folder.is_held_back(name))
     strong = set(own if strong is None else strong)
     names = list(dict.fromkeys([*(folder.names if names is None else names), *strong]))
