@@ -240,7 +240,7 @@ def examine_files(
         _save_cache(root, {**cache, **fresh} if len(cache) < _CACHE_FILES else fresh)
     return {path: found for path, _, found in rows}
 
-# %% ../nbs/04_check.ipynb #8930ab7e
+# %% ../nbs/04_check.ipynb #b34020ae
 _NOTES = {
     "grey": "greyscale image(s), read as three equal channels",
     "alpha": "image(s) with alpha; it is dropped, the colour under it is used",
@@ -248,6 +248,7 @@ _NOTES = {
     "large": f"photo(s) of more than {LARGE_PIXELS / 1e6:.1f} megapixels; at their own size labels for them are "
     "predicted in overlapping windows, the larger the slower (longest_side=800 makes them smaller first)",
     "unlisted": "row(s) of tags.csv for images in none of the lists, left out",
+    "unmatched": "mask(s) with the name of no photo, left out",
     "untagged": "mask(s) that show a class which is not among the image's tags",
     "unlike tags": "mask(s) of nothing but background and void (255), although the image's tags name a class",
     "from mask": "image(s) whose tags come from their masks: no row in tags.csv, no annotation",
@@ -390,7 +391,7 @@ def _judge_lists(folder, report: Report) -> None:
         if lists:
             report.add("learned from and judged on", f"{short(name)}: in val.txt and in {' and '.join(lists)}")
 
-# %% ../nbs/04_check.ipynb #41752d4f
+# %% ../nbs/04_check.ipynb #41963bdf
 _DERIVED = (
     "No lists in ImageSets/Segmentation, so they follow from the files: {train:,} photo(s) with a mask to learn from, "
     "{val:,} with a mask to judge by, {weak:,} with tags alone. This keeps them as they are: python -c "
@@ -430,6 +431,7 @@ def check_folder(
 ) -> list[str]:  # what is used although it is unusual, and how
     "Raise one `FolderError` with everything that is wrong with the folder, before anything is trained."
     report, notes = Report(folder.faults), Counter(unlisted=len(folder.table.keys() - set(folder.names)))
+    notes["unmatched"] = len(folder.mask_files.keys() - folder.image_files.keys())
     if strong is None and (wanted := folder.masks_wanted()):  # who names the strong images has chosen from masks
         report.add("too few masks", wanted)
     own = (name for name in folder.listed("train") if not folder.is_held_back(name))

@@ -263,7 +263,7 @@ def tags(self: VOCFolder, name: str) -> np.ndarray:  # (C,) bool, background alw
         self._tags[name] = self._find_tags(name)
     return self._tags[name].copy()
 
-# %% ../nbs/05_data.ipynb #ff0c1039
+# %% ../nbs/05_data.ipynb #3d6bee7f
 @patch
 def _derive_lists(self: VOCFolder) -> dict[str, list[str]]:
     "The lists that follow from which photos have a mask."
@@ -290,8 +290,10 @@ def masks_wanted(
     first = [self.image_files[name][0].name for name in fewest_covering(missing)]
     named = ", ".join(map(short, first[:20])) + f" and {len(first) - 20} more" * (len(first) > 20)
     advice = f" Begin with the fewest that show every class: {named}." if first else ""
-    if not self.mask_files:
-        return f"None of the {len(self.image_files):,} photos has a mask, and at least a few are needed.{advice}"
+    if not self.listed("train"):
+        others = f" ({short(min(self.mask_files))}.png is named as no photo)" if self.mask_files else ""
+        count = f"{len(self.image_files):,}"
+        return f"None of the {count} photos has a mask{others}, and at least a few are needed.{advice}"
     return (
         "Masks are needed to learn from and, others of the same classes, to judge by, and none of the "
         f"{len(self.listed('train'))} there can be spared: draw a few more.{advice}"
