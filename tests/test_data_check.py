@@ -991,3 +991,9 @@ def test_folder_whose_name_became_a_number(value):
     "papermill reads `-p data 007` as a number; with -r it is text."
     with pytest.raises(TypeError, match=f"data={value!r} is no text: .*-r data"):
         open_folder(value)
+
+
+def test_remapping_names_a_mask_that_cannot_be_read(root):
+    (root / "SegmentationClass/b.png").write_bytes(b"no mask")
+    with pytest.raises(ValueError, match=r"b\.png cannot be read as a mask: not a whole PNG file"):
+        remap_masks(root, {255: 1})
