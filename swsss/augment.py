@@ -8,9 +8,10 @@ __all__ = ['LEVELS', 'COLOUR_OPS', 'PADDING', 'GEOMETRIC_OPS', 'example_photo', 
            'sharpness', 'solarise', 'scale', 'flip', 'shear', 'rotate', 'heavy_changes', 'light_changes', 'crop_pair']
 
 # %% ../nbs/10_augment.ipynb #70908b30
-import cv2
 import numpy as np
 import torch
+
+from .images import cv2
 
 # %% ../nbs/10_augment.ipynb #cd4fa142
 def example_photo(

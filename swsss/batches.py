@@ -9,13 +9,12 @@ __all__ = ['CACHE_BYTES', 'Batch', 'PairedBatches']
 from functools import lru_cache
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from torch.utils.data import Dataset, get_worker_info
 
 from .augment import PADDING, crop_pair, heavy_changes, light_changes, normalise, reduced
-from .images import IGNORE_INDEX
+from .images import IGNORE_INDEX, cv2
 from .lists import tags_of_labels
 
 # %% ../nbs/11_batches.ipynb #761b2d23

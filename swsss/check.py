@@ -235,13 +235,13 @@ def examine_files(
         _save_cache(root, {**cache, **fresh} if len(cache) < _CACHE_FILES else fresh)
     return {path: found for path, _, found in rows}
 
-# %% ../nbs/04_check.ipynb #5219dfd9
+# %% ../nbs/04_check.ipynb #8930ab7e
 _NOTES = {
     "grey": "greyscale image(s), read as three equal channels",
     "alpha": "image(s) with alpha; it is dropped, the colour under it is used",
     "rotated": "image(s) with EXIF orientation, read upright; masks are taken to be upright too",
-    "large": f"photo(s) of more than {LARGE_PIXELS / 1e6:.1f} megapixels; labels for them are predicted in overlapping "
-    "windows, which takes the longer the larger they are",
+    "large": f"photo(s) of more than {LARGE_PIXELS / 1e6:.1f} megapixels; at their own size labels for them are "
+    "predicted in overlapping windows, the larger the slower (longest_side=800 makes them smaller first)",
     "unlisted": "row(s) of tags.csv for images in none of the lists, left out",
     "untagged": "mask(s) that show a class which is not among the image's tags",
     "unlike tags": "mask(s) of nothing but background and void (255), although the image's tags name a class",

@@ -13,7 +13,7 @@ from PIL import Image
 
 from .images import IGNORE_INDEX, read_labels
 
-# %% ../nbs/06_convert.ipynb #37627232
+# %% ../nbs/06_convert.ipynb #7eb6a167
 VOID_NAMES = {"void", "ignore", "ignored", "ignored region", "boundary", "unlabelled", "unlabeled"}
 VOID_COLOUR = (224, 224, 192)  # VOC's border
 
@@ -39,6 +39,27 @@ def read_labelmap(path, classes):  # -> [(r, g, b), class index], a pair a line,
     return found
 
 
+def _grey_reading(levels: list[int], labelmap, path) -> dict[int, int]:  # grey level -> class index
+    "What grey levels mean: places in the list, or what is left of its colours without colour."
+    greys = {}
+    for rgb, index in [(VOID_COLOUR, IGNORE_INDEX), *labelmap]:
+        greys.setdefault(Image.new("RGB", (1, 1), rgb).convert("L").getpixel((0, 0)), set()).add(index)
+    greys = {level: indices.pop() for level, indices in greys.items() if len(indices) == 1}
+    places = {place: index for place, (_, index) in enumerate(labelmap)}
+    with_void = places | {IGNORE_INDEX: IGNORE_INDEX}
+    first = with_void if greys.get(IGNORE_INDEX, IGNORE_INDEX) == IGNORE_INDEX else places  # white may be a class
+    fitting = [reading for reading in (first, greys, with_void) if all(level in reading for level in levels)]
+    if not fitting:
+        raise ValueError(
+            f"{path} holds the grey levels {levels[:9]}, which labelmap.txt does not name: export in colour."
+        )
+    if len({tuple(reading[level] for level in levels) for reading in fitting if reading in (first, greys)}) > 1:
+        raise ValueError(
+            f"{path} is grey, and can be read as places in labelmap.txt or as its colours: export in colour."
+        )
+    return fitting[0]
+
+
 def read_exported_mask(path, labelmap=None):  # -> (H, W) uint8
     "A mask by its colours where there is a label map, by its indices otherwise."
     with Image.open(path) as image:
@@ -50,11 +71,10 @@ def read_exported_mask(path, labelmap=None):  # -> (H, W) uint8
                 f"{path} holds colours ({mode}), not class indices, and there is no labelmap.txt beside "
                 "SegmentationClass that says what they mean: export it along, or save indexed PNGs"
             )
-        if mode == "L":  # one channel: indices, in the order of the list
-            table = np.full(256, 254, np.uint8)
-            table[: len(labelmap)] = [index for _, index in labelmap]
-            table[IGNORE_INDEX] = IGNORE_INDEX
-            return table[np.asarray(image)]
+        if mode == "L":
+            levels = np.asarray(image)
+            reading = _grey_reading(np.unique(levels).tolist(), labelmap, path)
+            return np.array([reading.get(level, IGNORE_INDEX) for level in range(256)], np.uint8)[levels]
         rgb = np.asarray(image.convert("RGB"), dtype=np.uint32)
     codes, where = np.unique(rgb @ np.array([65536, 256, 1], np.uint32), return_inverse=True)
     known = {65536 * r + 256 * g + b: index for (r, g, b), index in [(VOID_COLOUR, IGNORE_INDEX), *labelmap]}

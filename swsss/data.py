@@ -383,17 +383,16 @@ def fingerprint(
         digest.update(json.dumps([name, image.name, *sizes, tags]).encode())
     return digest.hexdigest()[:16]
 
-# %% ../nbs/05_data.ipynb #abcdb9c8
+# %% ../nbs/05_data.ipynb #c132068b
 @patch
 def check(
     self: VOCFolder,
     names: Iterable[str] | None = None,  # the images to be used; None: all that are listed
     strong: Iterable[str] | None = None,  # those whose masks will be learned from; None: train.txt
-    deep: bool = False,  # decode every image, not only those whose end is missing
-    progress: bool = True,  # a bar where it takes long, and the notes printed
+    **how,  # deep and progress, as in `check_folder`
 ) -> list[str]:  # what is used although it is unusual, and how
     "Raise one `FolderError` with everything that is wrong with the folder, before anything is trained."
-    return check_folder(self, names, strong, deep, progress)
+    return check_folder(self, names, strong, **how)
 
 # %% ../nbs/05_data.ipynb #36dd7f1a
 def _grey_levels(path: Path) -> np.ndarray:

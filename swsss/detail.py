@@ -10,13 +10,12 @@ import zlib
 from collections import OrderedDict
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from .data import VOCFolder
 from .files import find_device
 from .gallery import Gallery, encode
-from .images import read_labels
+from .images import cv2, read_labels
 from .model import load_checkpoint
 from .predict import predict_photo
 from .show import ERROR_COLOURS, ERROR_KINDS, class_name, css_colour, error_kinds

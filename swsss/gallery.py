@@ -13,7 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
-import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -21,7 +20,7 @@ import pandas as pd
 from .data import VOCFolder
 from .evaluate import iou_of_counts
 from .files import write_whole
-from .images import IGNORE_INDEX, read_labels, voc_palette
+from .images import IGNORE_INDEX, cv2, read_labels, voc_palette
 from .labels import Judgements, read_scores
 from .lists import label_maps
 from .show import add_legend, legend_patches, overlay, safe_palette

@@ -45,11 +45,11 @@ def voc_palette(
         colours[:, bit % 3] |= ((index >> bit & 1) << (7 - bit // 3)).astype(np.uint8)
     return colours
 
-# %% ../nbs/01_images.ipynb #729cf7df
+# %% ../nbs/01_images.ipynb #0d868f06
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")  # of photos, in any case
 MAX_PIXELS = 2**26  # 192 MB as RGB; larger than the sensors of most cameras
 MAX_SIDE = 32_766 // 2  # pixels
-LARGE_PIXELS = 2**22  # of 4 megapixels; what is larger is predicted in windows, so that memory stays bounded
+LARGE_PIXELS = 2**20  # larger ones are predicted in windows, so that memory stays bounded
 MAX_IMAGE_BYTES = 2**28  # a file larger than its own pixels
 _ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}  # the last bytes of a whole file
 

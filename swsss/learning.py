@@ -12,7 +12,6 @@ from html import escape
 from io import BytesIO
 from pathlib import Path
 
-import cv2
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,7 +20,7 @@ import pandas as pd
 from .data import VOCFolder, read_split
 from .evaluate import trust
 from .gallery import encode
-from .images import read_labels, voc_palette
+from .images import cv2, read_labels, voc_palette
 from .results import Results, find_results
 from .run import find_snapshots, list_runs, read_metrics, read_recipe, short_name
 from .show import add_legend, css_colour, legend_patches, overlay, safe_palette, show_trust

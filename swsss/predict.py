@@ -233,13 +233,13 @@ def dense_crf(
     refined[possible] = found.reshape(-1, height, width).to(refined.device)
     return refined
 
-# %% ../nbs/17_predict.ipynb #24eb30d8
+# %% ../nbs/17_predict.ipynb #cfd8a141
 def _probabilities(
     model,
     image,  # (H, W, 3) uint8
     tags,  # (C,) bool or None
-    scales,
-    flip,
+    scales=(0.5, 0.75, 1.0, 1.25, 1.5),
+    flip=True,
 ) -> Iterator[tuple[slice, slice, torch.Tensor]]:  # rows, columns, (C, h, w) probabilities there
     "Class probabilities at the photo's own size, piece by piece."
     small, full = reduced(image, getattr(model, "longest_side", 0)), image.shape[:2]
@@ -273,18 +273,18 @@ def predict_photo(
 
 @torch.inference_mode()
 def predict_labels(
-    model: nn.Module,  # with .mean and .std; .longest_side where it has a working size
+    model: nn.Module,  # as in `predict_photo`
     image: np.ndarray,  # (H, W, 3) uint8 RGB
-    tags=None,  # (C,) bool: the image-level labels, background on; None: all classes compete
-    scales=(0.5, 0.75, 1.0, 1.25, 1.5),  # times the working size
-    flip: bool = True,
+    tags=None,  # (C,) bool, as in `predict_photo`
     crf: bool = False,  # dense CRF on top; needs the extra, and the probabilities of all classes in memory
+    **passes,  # scales and flip, as in `predict_photo`
 ) -> tuple[np.ndarray, float]:  # (H, W) uint8 class indices, and the mean probability of the class that was chosen
     "The likeliest class of each pixel of a photo, at its own size, and how sure the network is of it."
     labels, sure, everywhere = np.empty(image.shape[:2], np.uint8), 0.0, slice(None)
-    parts = _probabilities(model, image, tags, scales, flip)
     if crf:
-        parts = [(everywhere, everywhere, predict_photo(model, image, tags, scales, flip, crf))]
+        parts = [(everywhere, everywhere, predict_photo(model, image, tags, crf=True, **passes))]
+    else:
+        parts = _probabilities(model, image, tags, **passes)
     for rows, columns, part in parts:
         values, classes = part.max(0)
         labels[rows, columns] = classes.to(torch.uint8).cpu().numpy()
@@ -334,7 +334,9 @@ class Labeller:
         flip: bool = True,
     ) -> np.ndarray:  # (H, W) uint8 class indices
         "The likeliest class of each pixel; arguments as in `predict`."
-        return predict_labels(self.network, np.asarray(_as_rgb(image)), self._allowed(tags), scales, flip)[0]
+        return predict_labels(self.network, np.asarray(_as_rgb(image)), self._allowed(tags), scales=scales, flip=flip)[
+            0
+        ]
 
     def _allowed(self, tags) -> np.ndarray | None:  # (C,) bool
         if tags is None:

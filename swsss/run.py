@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['surroundings', 'differences', 'pack_state', 'unpack_state', 'read_old_state', 'add_advice', 'Run', 'list_runs',
            'is_trained', 'is_stage2', 'newest_run', 'find_run', 'short_name', 'read_recipe', 'data_of', 'read_metrics',
-           'find_snapshots', 'networks_of', 'load']
+           'find_snapshots', 'cpu_seconds', 'networks_of', 'load']
 
 # %% ../nbs/20_run.ipynb #16a893cc
 import json
@@ -19,7 +19,6 @@ from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
 
-import cv2
 import pandas as pd
 import torch
 from filelock import FileLock, Timeout
@@ -33,7 +32,7 @@ from .augment import reduced
 from .data import VOCFolder
 from .evaluate import DynamicEvaluation
 from .files import file_digest, project_path, read_json, write_json, write_whole
-from .images import VOC_CLASSES, write_labels
+from .images import VOC_CLASSES, cv2, write_labels
 from .lists import label_maps
 from .model import DeepLabV3Plus, load_network, save_checkpoint
 from .predict import Labeller, predict_labels
@@ -164,7 +163,7 @@ def read_old_state(
     past = {"last_epoch": iteration, "_step_count": iteration + 1, "_last_lr": now}
     return {**parts, "optimizer": {"state": entries, "param_groups": groups}, "rates": {**rates.state_dict(), **past}}
 
-# %% ../nbs/20_run.ipynb #cac4f369
+# %% ../nbs/20_run.ipynb #cef25092
 def add_advice(
     error: BaseException,  # what ended a run
     recipe: Recipe,
@@ -195,6 +194,7 @@ class Run:
     ):
         self.path, self.recipe, self.folder, self.origin = Path(path), recipe, folder, origin
         self.resume, self.events = self.path / "resume", None
+        self.seconds_before, self.begun = 0.0, time.process_time()
         self.resume.mkdir(parents=True, exist_ok=True)
         self.lock = FileLock(self.path / ".lock", timeout=10)  # a run being stopped may hold it for some seconds
 
@@ -246,6 +246,10 @@ class Run:
         for left in [path for _, path in self.checkpoints()] if self.finished() else unfinished:
             left.unlink()
 
+    def cpu_seconds(self) -> float:
+        "Processor time of this process for the run, what was spent before it was stopped included."
+        return self.seconds_before + time.process_time() - self.begun
+
     def finished(self) -> bool:
         "Whether the last iteration is done and its networks are written."
         return (self.path / "finished.json").is_file()
@@ -261,7 +265,7 @@ class Run:
         **parts,  # networks, evaluation, optimizer, rates
     ) -> None:
         "Keep what is needed to go on from `iteration`, and the checkpoint before it."
-        state = pack_state(**parts)
+        state = pack_state(**parts) | {"cpu_seconds": self.cpu_seconds()}
         if bad := [name for name, part in state.items() if _not_finite(part)]:
             raise FloatingPointError(
                 f"iteration {iteration}: a value of the {bad[0]} is not finite after it. Lower lr, under a new name."
@@ -288,7 +292,7 @@ class Run:
             else:
                 state = read_old_state(path, iteration, parts["optimizer"], parts["rates"])
             unpack_state(state, **parts)
-            done = iteration
+            done, self.seconds_before = iteration, state.get("cpu_seconds", 0.0)
             break
         self._drop_rows_after(done)
         self.events = SummaryWriter(self.path, purge_step=done + 1)
@@ -331,7 +335,8 @@ class Run:
         about |= {"iteration": self.recipe.optimizer.iterations, "class_iou": evaluation.class_iou.tolist()}
         for name, network in networks.items():
             save_checkpoint(network, self.path / f"{name}.safetensors", network=name, **about)
-        write_json(self.path / "finished.json", {"finished": time.strftime("%Y-%m-%d %H:%M:%S")})
+        ended = {"finished": time.strftime("%Y-%m-%d %H:%M:%S"), "cpu_seconds": round(self.cpu_seconds(), 1)}
+        write_json(self.path / "finished.json", ended)
         self._tidy()
 
 
@@ -398,7 +403,7 @@ def short_name(
     runs = project_path("runs")
     return str(path.relative_to(runs)) if path.is_relative_to(runs) else "/".join(path.parts[-2:])
 
-# %% ../nbs/20_run.ipynb #3fb5f551
+# %% ../nbs/20_run.ipynb #c3fe239b
 def read_recipe(
     run: Path,  # run folder
 ) -> dict:  # flat, as it was kept; {} where there is none
@@ -437,6 +442,13 @@ def find_snapshots(
     folders = (path for path in (Path(run) / "snapshots").glob("*") if path.is_dir() and path.name.isdigit())
     found = {int(folder.name): sorted(label_maps(folder)) for folder in folders}
     return {iteration: found[iteration] for iteration in sorted(found) if found[iteration]}
+
+
+def cpu_seconds(
+    run: Path,  # run folder
+) -> float:  # nan where the run has not ended, or did not note it
+    "Processor time that training took, without the processes that load images."
+    return read_json(Path(run) / "finished.json", {}).get("cpu_seconds", float("nan"))
 
 
 def networks_of(

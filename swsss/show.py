@@ -10,13 +10,12 @@ __all__ = ['ERROR_KINDS', 'ERROR_COLOURS', 'HEAT', 'as_image', 'as_labels', 'as_
 # %% ../nbs/30_show.ipynb #bac5f3e5
 from functools import cache
 
-import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.patches import Patch
 
-from .images import IGNORE_INDEX, voc_palette
+from .images import IGNORE_INDEX, cv2, voc_palette
 
 # %% ../nbs/30_show.ipynb #ba2464d3
 def _numpy(array):

@@ -86,3 +86,20 @@ assert callable(swsss.train) and swsss.Recipe.demo().seed == 0 and callable(swss
 assert swsss.train.train is not None and swsss.train.__call__ is swsss.train.train
 """
     subprocess.run([sys.executable, "-c", ask], check=True)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_opencv_comes_from_one_room(room):
+    "There it is said what to do where it cannot be imported."
+    assert room == "images" or "cv2" not in set(imported(source_of(room)))
+
+
+@pytest.mark.parametrize("room", ["data", "augment", "run"])
+def test_without_the_libraries_of_a_screen_one_sentence_says_what_to_do(room, tmp_path):
+    broken = 'raise ImportError("libGL.so.1: cannot open shared object file: No such file or directory")'
+    (tmp_path / "cv2.py").write_text(broken, encoding="utf-8")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import swsss.{room}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("ImportError: OpenCV cannot be imported (libGL.so.1: cannot open shared object file")
+    assert "apt-get install libgl1 libglib2.0-0" in last and "opencv-python-headless" in last
