@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['NETWORKS', 'DISAGREEMENT_COLOUR', 'LONGEST', 'Networks', 'packed', 'Detail']
 
-# %% ../nbs/33_detail.ipynb #45f4ae10
+# %% ../nbs/33_detail.ipynb #7b51c6ed
 import zlib
 from collections import OrderedDict
 from pathlib import Path
@@ -18,7 +18,7 @@ from .gallery import Gallery, encode
 from .images import cv2, read_labels
 from .model import load_checkpoint
 from .predict import predict_photo
-from .show import ERROR_COLOURS, ERROR_KINDS, class_name, css_colour, error_kinds
+from .show import ERROR_COLOURS, ERROR_KINDS, class_name, classes_present, css_colour, error_kinds
 
 # %% ../nbs/33_detail.ipynb #f2a1f02c
 NETWORKS = {"HybridNet": "hybrid.safetensors", "PseudoNet": "pseudo.safetensors"}
@@ -65,7 +65,7 @@ class Networks:
                 self.answers.popitem(last=False)
         return self.answers[name]
 
-# %% ../nbs/33_detail.ipynb #bd838946
+# %% ../nbs/33_detail.ipynb #a3bd5cc3
 DISAGREEMENT_COLOUR = np.array([200, 40, 150], np.uint8)
 LONGEST = 1600  # pixels, the longest side that is shown: more than a panel has on any screen
 
@@ -97,7 +97,9 @@ class Detail:
         for what, labels in {"label": self.labels, "mask": self.truth}.items():
             if labels is not None and labels.shape != image.shape[:2]:
                 raise ValueError(f"The {what} of {name} is {labels.shape}, but its image is {image.shape[:2]}.")
-        self.kinds = None if self.truth is None else error_kinds(self.labels, self.truth)
+        masked = self.truth is not None
+        self.kinds = error_kinds(self.labels, self.truth) if masked else None
+        self.known = classes_present(self.labels, *([self.truth] if masked else []))
         self.photo = self._reduced(image, cv2.INTER_AREA)
         pale = cv2.cvtColor(self.photo, cv2.COLOR_RGB2GRAY) // 2 + 127
         self.base, self.pale = encode(self.photo), encode(cv2.cvtColor(pale, cv2.COLOR_GRAY2RGB))
@@ -119,8 +121,7 @@ class Detail:
     @property
     def present(self) -> list:  # indices
         "Classes in any of the maps, background left out."
-        maps = [self.labels, *self.maps.values()] + ([] if self.truth is None else [self.truth])
-        return sorted({int(c) for labels in maps for c in np.unique(labels)} - {0})
+        return sorted({*self.known, *classes_present(*self.maps.values())})
 
     @property
     def panels(self) -> list:  # dicts for `Panels`
@@ -162,7 +163,7 @@ class Detail:
         "How the pixels of the label divide into right, wrong and missed."
         if self.truth is None:
             return {}
-        counts = np.bincount(self.kinds.ravel(), minlength=len(ERROR_KINDS))
+        counts = np.array([cv2.countNonZero(cv2.inRange(self.kinds, k, k)) for k in range(len(ERROR_KINDS))])
         return dict(zip(ERROR_KINDS[:3], counts[:3] / max(1, counts[:3].sum()), strict=True))
 
     def legend(self) -> list:  # dicts for `Panels`
