@@ -23,7 +23,7 @@ from .run import short_name
 from .show import class_name, css_colour, safe_palette
 from .widgets import Keys, Panels, button, dropdown, explorer_box, row, shown_live, title_html
 
-# %% ../nbs/37_explore.ipynb #73cba8cf
+# %% ../nbs/37_explore.ipynb #7e5fa9d8
 PALETTES = {"VOC colours": voc_palette, "colour-blind safe": safe_palette}
 GRID_HELP = (
     "Click opens a label. Shift-click, Ctrl-click, Space or a rectangle select several, Ctrl-A all; A accept, "
@@ -53,14 +53,10 @@ class Explorer:
         self.status.add_class("swsss-status")
         self._build_detail()
         self._build_buttons()
-        self._build_picker(results)
+        self.picker = dropdown("Labels", [("", None)], "260px")
+        self.picker.observe(self._pick, "value")
         self.box = explorer_box(self.keys)
         self.show(results)
-
-    def _build_picker(self, results):
-        paths = list(dict.fromkeys([results.labels, *label_folders()]))
-        self.picker = dropdown("Labels", [(short_name(path), path) for path in paths], "260px")
-        self.picker.observe(lambda change: self._pick(change["new"]), "value")
 
     def _build_detail(self):
         self.panels, self.about = Panels(), widgets.HTML()
@@ -109,6 +105,7 @@ class Explorer:
         self.pages = Pages(self.gallery, self.page_size, self.open)
         self.pages.thumbs.use_palette(PALETTES[self.palette.value]())
         self.pages.grid.observe(lambda _: self._draw_chosen(), "selected")
+        self._fill_picker()
         self.top = row(self.picker, self.head, self.pages.pager)
         self.top.add_class("swsss-top")
         views = [self.top, self.controls.box, self.about, self.bar, self.pages.grid, self.panels, self.status]
@@ -184,7 +181,7 @@ class Explorer:
                 self.step(1)
             else:
                 self.pages.grid.selected = []
-                self._draw_verdicts(f"{verdict or 'no verdict'}: {len(names):,} labels")
+                self._draw_verdicts(f"{verdict or 'no verdict'}: {len(names):,} label{'s' * (len(names) > 1)}")
 
     def undo(self):
         "Take back the last verdict or note, of one label or of many."
@@ -235,14 +232,21 @@ class Explorer:
 
     # what follows from it
 
-    def _pick(self, labels):
-        if labels == self.results.labels:
-            return
+    def _fill_picker(self):
+        paths = label_folders()
+        paths = paths if self.results.labels in paths else [self.results.labels, *paths]
+        self.picker.unobserve(self._pick, "value")
+        self.picker.options = [(short_name(path), path) for path in paths]
+        self.picker.value = self.results.labels
+        self.picker.observe(self._pick, "value")
+
+    def _pick(self, change):
+        labels = change["new"]
         try:
             self.show(find_results(labels=labels))
         except (OSError, ValueError) as error:
+            self._fill_picker()
             self._say(f"{short_name(labels)} cannot be opened: {error}", bad=True)
-            self.picker.value = self.results.labels
 
     def _later(self, work, *args):
         def careful():
@@ -365,9 +369,8 @@ class Explorer:
         if self.detail is None:
             shown.panels = []
             return
-        height, width = self.detail.labels.shape
         with shown.hold_sync():
-            shown.size = [width, height]
+            shown.size = self.detail.size
             shown.panels, shown.palette = self.detail.panels, palette.tobytes()
             shown.classes = [
                 {"index": c, "name": class_name(c, self.detail.classes), "colour": css_colour(palette[c])}

@@ -231,7 +231,7 @@ class History:
         target.append(source.pop())
         return list(target[-1][which])
 
-# %% ../nbs/32_gallery.ipynb #851e3200
+# %% ../nbs/32_gallery.ipynb #681cae22
 THUMBNAIL = 176  # longest side in pixels: sharp at 132 CSS pixels on most screens
 
 
@@ -274,19 +274,20 @@ class Thumbnails:
 
     def _make(self, name):
         with self.lock:
-            if name in self.made:
-                self.made.move_to_end(name)
-                return self.made[name]
+            made, palette = self.made, self.palette
+            if name in made:
+                made.move_to_end(name)
+                return made[name]
         try:
             labels = read_labels(self.label_dir / f"{name}.png")
-            made = encode(thumbnail(self.folder.image(name), labels, self.palette)), ""
+            one = encode(thumbnail(self.folder.image(name), labels, palette)), ""
         except (OSError, ValueError) as error:
-            made = b"", str(error)
+            one = b"", str(error)
         with self.lock:
-            self.made[name] = made
-            while len(self.made) > self.keep:
-                self.made.popitem(last=False)
-        return made
+            made[name] = one
+            while len(made) > self.keep:
+                made.popitem(last=False)
+        return one
 
     def get(
         self,
@@ -310,8 +311,7 @@ class Thumbnails:
     ):
         "Forget what was drawn in other colours."
         with self.lock:
-            self.palette = palette
-            self.made.clear()
+            self.palette, self.made = palette, OrderedDict()
 
 # %% ../nbs/32_gallery.ipynb #a4e0dcf8
 def score_text(

@@ -137,12 +137,13 @@ def overlay(
         out[border] = colours[border]
     return out
 
-# %% ../nbs/30_show.ipynb #5b4947c2
+# %% ../nbs/30_show.ipynb #026aa201
 def classes_present(
     *maps,  # label maps, (H, W)
 ) -> list:  # class indices in order, background left out, void last
     "The classes that occur in any of the maps."
-    return sorted({int(c) for labels in maps for c in np.unique(as_labels(labels)) if c > 0})
+    counts = [cv2.calcHist([as_labels(labels)], [0], None, [256], [0, 256]) for labels in maps]
+    return [int(c) for c in np.flatnonzero(sum(counts)) if c > 0] if counts else []
 
 
 def class_name(
@@ -183,7 +184,7 @@ def add_legend(
         columns = max(1, min(len(handles), int(fig.get_figwidth() / inches)))
         fig.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=8, frameon=False)
 
-# %% ../nbs/30_show.ipynb #987605c9
+# %% ../nbs/30_show.ipynb #8d7fd9d3
 ERROR_KINDS = ["right", "wrong", "missed", "void"]
 # blue, vermilion, amber: apart for colour-blind eyes too
 ERROR_COLOURS = np.array([[60, 130, 190], [213, 60, 40], [245, 190, 40], [224, 224, 192]], np.uint8)
@@ -197,8 +198,10 @@ def error_kinds(
     truth = as_labels(truth, name="ground truth")
     prediction = as_labels(prediction, truth.shape, "prediction")
     missed = (truth != 0) & ((prediction == 0) | (prediction == IGNORE_INDEX))
-    kinds = np.where(prediction == truth, 0, np.where(missed, 2, 1))
-    return np.where(truth == IGNORE_INDEX, 3, kinds).astype(np.uint8)
+    kinds = np.ones_like(truth)  # bytes throughout: a map may have 24 million pixels
+    for kind, where in [(2, missed), (0, prediction == truth), (3, truth == IGNORE_INDEX)]:
+        kinds[where] = kind
+    return kinds
 
 # %% ../nbs/30_show.ipynb #7b22e950
 HEAT = "magma"

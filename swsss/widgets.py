@@ -15,7 +15,7 @@ import ipywidgets as widgets
 import traitlets
 from IPython import get_ipython
 
-# %% ../nbs/34_widgets.ipynb #0b562976
+# %% ../nbs/34_widgets.ipynb #865a3ee3
 STATIC = files("swsss") / "static"
 
 
@@ -49,8 +49,8 @@ class Panels(anywidget.AnyWidget):
     _css = STATIC / "widgets.css"
     part = traitlets.Unicode("panels").tag(sync=True)
     name = traitlets.Unicode("").tag(sync=True)  # of the image; another one is shown whole again
-    panels = traitlets.List().tag(sync=True)  # dicts of title, note, base (picture), map and palette, wait (text)
-    size = traitlets.List([4, 3]).tag(sync=True)  # width, height in pixels
+    panels = traitlets.List().tag(sync=True)  # dicts of title, note, base (picture), map (zlib), shape, palette, wait
+    size = traitlets.List([4, 3]).tag(sync=True)  # width, height of the photo in pixels; a panel may show it smaller
     palette = traitlets.Bytes().tag(sync=True)  # 256 x RGB, of the panels that have none of their own
     classes = traitlets.List().tag(sync=True)  # dicts of index, name, colour (CSS)
     legend = traitlets.List().tag(sync=True)  # of the error map: dicts of name, colour

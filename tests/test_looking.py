@@ -16,9 +16,13 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def drawn(demo, tmp_path_factory):
-    "A made-up run."
+    "A made-up run, with what file managers leave in folders."
     folder = VOCFolder(demo)
-    return draw_results(tmp_path_factory.mktemp("looking") / "made-up", folder, folder.names[:24])
+    results = draw_results(tmp_path_factory.mktemp("looking") / "made-up", folder, folder.names[:24])
+    for place in [results.labels, results.run / "snapshots/000390", results.run / "snapshots/000000"]:
+        for stray in ["._x.png", f"._{folder.names[5]}.png", "notes.png", "Thumbs.db"]:
+            (place / stray).write_bytes(b"stray")
+    return results
 
 
 def text_of(notebook, tmp_path, **parameters):

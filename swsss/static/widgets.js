@@ -422,7 +422,7 @@ class PanelsView {
   drawPanels() {
     const [size, items] = [this.model.get("size"), this.model.get("panels")];
     this.panels.style.setProperty("--aspect", size[0] / size[1]);
-    this.layers = items.map(item => item.map && new Layer(item.map, size, !item.palette));
+    this.layers = items.map(item => item.map && new Layer(item.map, item.shape, !item.palette));
     this.panels.replaceChildren(...items.map((item, i) => panel(item, this.layers[i])), this.side);
     this.paint();
     this.drawView();
