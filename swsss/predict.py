@@ -99,7 +99,7 @@ def predict(
     return total if image.ndim == 4 else total[0]
 
 # %% ../nbs/17_predict.ipynb #ef076fd3
-WHOLE = 2**20  # pixels: a photo larger than this at its working size is seen by windows
+WHOLE = LARGE_PIXELS  # a photo larger than this at its working size is seen by windows
 WINDOW = 1024  # pixels of a window's side, at the largest scale
 OVERLAP = 128  # pixels that windows overlap by at least
 GRID = 128  # pixels: at every scale that is a multiple of 1/4 a stride of 32 goes into it
