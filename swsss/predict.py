@@ -19,6 +19,7 @@ from torch import nn
 from .augment import normalise, reduced
 from .data import VOCFolder
 from .evaluate import evaluate_labels
+from .images import LARGE_PIXELS
 
 # %% ../nbs/17_predict.ipynb #f2941c72
 def _scaled(images, scale):
