@@ -38,7 +38,7 @@ from swsss.images import (
 )
 from .lists import read_annotation, short, tag_indices
 
-# %% ../nbs/04_check.ipynb #810c1c80
+# %% ../nbs/04_check.ipynb #ecfcadbf
 REMEDIES = {
     "list not usable": "write one image name a line into this file, UTF-8",
     "list empty": "write one image name a line into this file",
@@ -46,7 +46,7 @@ REMEDIES = {
     "name twice": "take the second one out",
     "learned from and judged on": "take these out of val.txt, or out of train.txt and trainaug.txt",
     "classes not usable": "one class a line in classes.txt: background first, each once, at most 255, no ;",
-    "table not usable": "columns image,tags; one row an image; tags joined by ;",
+    "table not usable": "columns image,tags with a comma between them; one row an image; tags joined by ;",
     "tag not a class": "correct the name, or add the class to classes.txt",
     "image missing": "put the file into JPEGImages as .jpg, .png or .webp, or take its name out of the lists",
     "image twice": "one name, two files: keep one",
@@ -87,8 +87,13 @@ class FolderError(ValueError):
 class Report:
     "Faults by kind. Counts all of them, and keeps as many as somebody might read."
 
-    def __init__(self):
+    def __init__(
+        self,
+        faults: Iterable[tuple[str, str]] = (),  # (kind, line) of those known already
+    ):
         self.lines, self.counts = {}, Counter()
+        for kind, line in faults:
+            self.add(kind, line)
 
     def add(self, kind: str, line: str) -> None:
         "Note one fault of a kind in `REMEDIES`; `line` begins with the file."
@@ -235,7 +240,7 @@ def examine_files(
         _save_cache(root, {**cache, **fresh} if len(cache) < _CACHE_FILES else fresh)
     return {path: found for path, _, found in rows}
 
-# %% ../nbs/04_check.ipynb #8930ab7e
+# %% ../nbs/04_check.ipynb #b34020ae
 _NOTES = {
     "grey": "greyscale image(s), read as three equal channels",
     "alpha": "image(s) with alpha; it is dropped, the colour under it is used",
@@ -243,6 +248,7 @@ _NOTES = {
     "large": f"photo(s) of more than {LARGE_PIXELS / 1e6:.1f} megapixels; at their own size labels for them are "
     "predicted in overlapping windows, the larger the slower (longest_side=800 makes them smaller first)",
     "unlisted": "row(s) of tags.csv for images in none of the lists, left out",
+    "unmatched": "mask(s) with the name of no photo, left out",
     "untagged": "mask(s) that show a class which is not among the image's tags",
     "unlike tags": "mask(s) of nothing but background and void (255), although the image's tags name a class",
     "from mask": "image(s) whose tags come from their masks: no row in tags.csv, no annotation",
@@ -312,7 +318,7 @@ def _judge_tags(folder, name: str, findings: dict, report: Report, notes: Counte
         report.add("image without tags", short(name))
     notes["from mask"] += source == "mask"
 
-# %% ../nbs/04_check.ipynb #8b63849a
+# %% ../nbs/04_check.ipynb #e619fdcb
 def _masks_used(folder, names: list[str], strong: set[str]) -> dict[Path, str]:
     "The masks that will be opened, and whose they are: to learn from, to judge on, or as the only source of tags."
     val = set(folder.listed("val"))
@@ -352,10 +358,10 @@ def _classes_tagged(folder, name: str, findings: dict) -> set[int] | None:
 def _judge_masks_together(folder, paths: dict[str, Path], findings: dict, report: Report, notes: Counter) -> None:
     "Note masks, those to learn from or those to judge on, that show no class: one by one, or all of them."
     seen = {name: findings[path].seen for name, path in paths.items() if path in findings and not findings[path].kind}
-    black_white = [n for n in seen if seen[n] == (0, IGNORE_INDEX) and _classes_tagged(folder, n, findings) != set()]
+    black_white = [n for n in seen if seen[n] == (0, IGNORE_INDEX)]
     void = [n for n in seen if seen[n] == (IGNORE_INDEX,)]
     if any(set(indices) - {0, IGNORE_INDEX} for indices in seen.values()):
-        notes["unlike tags"] += len(black_white)
+        notes["unlike tags"] += sum(_classes_tagged(folder, name, findings) != set() for name in black_white)
     elif black_white:
         for name in [*black_white, *void]:
             report.add("mask of 0 and 255", f"{_where(folder, paths[name])}: no other number in it")
@@ -385,7 +391,7 @@ def _judge_lists(folder, report: Report) -> None:
         if lists:
             report.add("learned from and judged on", f"{short(name)}: in val.txt and in {' and '.join(lists)}")
 
-# %% ../nbs/04_check.ipynb #c46b69a7
+# %% ../nbs/04_check.ipynb #41963bdf
 _DERIVED = (
     "No lists in ImageSets/Segmentation, so they follow from the files: {train:,} photo(s) with a mask to learn from, "
     "{val:,} with a mask to judge by, {weak:,} with tags alone. This keeps them as they are: python -c "
@@ -424,10 +430,10 @@ def check_folder(
     progress: bool = True,  # a bar where it takes long, and the notes printed
 ) -> list[str]:  # what is used although it is unusual, and how
     "Raise one `FolderError` with everything that is wrong with the folder, before anything is trained."
-    report, notes = Report(), Counter(unlisted=len(folder.table.keys() - set(folder.names)))
-    wanted = folder.masks_wanted() if strong is None else ""  # who names the strong images has chosen from masks
-    for kind, line in [*folder.faults, *([("too few masks", wanted)] if wanted else [])]:
-        report.add(kind, line)
+    report, notes = Report(folder.faults), Counter(unlisted=len(folder.table.keys() - set(folder.names)))
+    notes["unmatched"] = len(folder.mask_files.keys() - folder.image_files.keys())
+    if strong is None and (wanted := folder.masks_wanted()):  # who names the strong images has chosen from masks
+        report.add("too few masks", wanted)
     own = (name for name in folder.listed("train") if not folder.is_held_back(name))
     strong = set(own if strong is None else strong)
     names = list(dict.fromkeys([*(folder.names if names is None else names), *strong]))

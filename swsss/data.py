@@ -263,7 +263,7 @@ def tags(self: VOCFolder, name: str) -> np.ndarray:  # (C,) bool, background alw
         self._tags[name] = self._find_tags(name)
     return self._tags[name].copy()
 
-# %% ../nbs/05_data.ipynb #ff0c1039
+# %% ../nbs/05_data.ipynb #3d6bee7f
 @patch
 def _derive_lists(self: VOCFolder) -> dict[str, list[str]]:
     "The lists that follow from which photos have a mask."
@@ -290,8 +290,10 @@ def masks_wanted(
     first = [self.image_files[name][0].name for name in fewest_covering(missing)]
     named = ", ".join(map(short, first[:20])) + f" and {len(first) - 20} more" * (len(first) > 20)
     advice = f" Begin with the fewest that show every class: {named}." if first else ""
-    if not self.mask_files:
-        return f"None of the {len(self.image_files):,} photos has a mask, and at least a few are needed.{advice}"
+    if not self.listed("train"):
+        others = f" ({short(min(self.mask_files))}.png is named as no photo)" if self.mask_files else ""
+        count = f"{len(self.image_files):,}"
+        return f"None of the {count} photos has a mask{others}, and at least a few are needed.{advice}"
     return (
         "Masks are needed to learn from and, others of the same classes, to judge by, and none of the "
         f"{len(self.listed('train'))} there can be spared: draw a few more.{advice}"
@@ -394,13 +396,16 @@ def check(
     "Raise one `FolderError` with everything that is wrong with the folder, before anything is trained."
     return check_folder(self, names, strong, **how)
 
-# %% ../nbs/05_data.ipynb #36dd7f1a
+# %% ../nbs/05_data.ipynb #b1e9b5f6
 def _grey_levels(path: Path) -> np.ndarray:
     "(H, W) uint8: indices of a palette image, else grey levels; an error where there are colours."
-    with open_image(path, formats=("PNG",)) as image:
-        if image.mode in ("P", "L", "1"):
-            return np.array(image if image.mode != "1" else image.convert("L"))
-        rgb = np.array(image.convert("RGB"))
+    try:
+        with open_image(path, formats=("PNG",)) as image:
+            if image.mode in ("P", "L", "1"):
+                return np.array(image if image.mode != "1" else image.convert("L"))
+            rgb = np.array(image.convert("RGB"))
+    except Exception as error:  # as in read_image
+        raise ValueError(f"{path} cannot be read as a mask: {error}") from error
     if (rgb != rgb[..., :1]).any():
         raise ValueError(f"{path} holds colours, not levels of grey: save it as a palette PNG of class indices.")
     return rgb[..., 0].copy()
@@ -425,13 +430,20 @@ def remap_masks(
         changed.append(name)
     return changed
 
-# %% ../nbs/05_data.ipynb #ec152a32
+# %% ../nbs/05_data.ipynb #00f159d6
 VOC_PLACES = ("data/VOCdevkit/VOC2012", "data/VOC2012")
 
 
-def _placed_voc():
-    "VOC's folder under data/, or None."
-    return next((project_path(place) for place in VOC_PLACES if (project_path(place) / "JPEGImages").is_dir()), None)
+def _placed_voc(demanded):
+    "VOC's folder under data/; where there is none, None, or an error if it was demanded."
+    places = [project_path(place) for place in VOC_PLACES]
+    found = next((place for place in places if (place / "JPEGImages").is_dir()), None)
+    if found or not demanded:
+        return found
+    raise FileNotFoundError(
+        f"PASCAL VOC 2012 was asked for and is not there: looked at {' and at '.join(map(str, places))}. If it is"
+        f" elsewhere, link it: ln -s /path/to/VOCdevkit {project_path('data/VOCdevkit')}"
+    )
 
 
 def _open_demo():
@@ -454,14 +466,8 @@ def open_folder(
     if not isinstance(data, (str, os.PathLike)):  # papermill makes numbers of what looks like one
         raise TypeError(f"data={data!r} is no text: pass the folder by -r data NAME, which keeps it as it is written.")
 
-    voc, data = _placed_voc(), str(data)
-    if data == "voc2012" and voc is None:
-        places = " and at ".join(str(project_path(place)) for place in VOC_PLACES)
-        raise FileNotFoundError(
-            f"PASCAL VOC 2012 was asked for and is not there: looked at {places}. If it is elsewhere, link it:"
-            f" ln -s /path/to/VOCdevkit {project_path('data/VOCdevkit')}"
-        )
-    if data == "voc2012" or (not data and voc):
+    data = str(data)
+    if data in ("", "voc2012") and (voc := _placed_voc(demanded=bool(data))):
         print(f"Data: PASCAL VOC 2012, found at {voc}." + ("" if data else " No other data was named."))
         return VOCFolder(voc)
     if data in ("", "demo"):

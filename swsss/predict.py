@@ -98,24 +98,25 @@ def predict(
     total = _softmax_within(total, tags)
     return total if image.ndim == 4 else total[0]
 
-# %% ../nbs/17_predict.ipynb #908f9502
+# %% ../nbs/17_predict.ipynb #ef076fd3
 WHOLE = 2**20  # pixels: a photo larger than this at its working size is seen by windows
 WINDOW = 1024  # pixels of a window's side, at the largest scale
-OVERLAP = 128  # pixels that windows overlap by at least, but for the grid
-GRID = 128  # windows begin at multiples of it: there a stride of 32 begins at every scale that is a multiple of 1/4
+OVERLAP = 128  # pixels that windows overlap by at least
+GRID = 128  # pixels: at every scale that is a multiple of 1/4 a stride of 32 goes into it
 
 
 def _windows(
     side: int,  # of the photo, in pixels
-    window: int,  # of a window, in pixels
+    most: int,  # of a window, in pixels
 ) -> list[tuple[int, int, np.ndarray]]:  # where it begins, how many pixels no later one reaches, how much each counts
     "Windows along a side; over all of them each pixel counts 1."
-    count = 1 + max(0, -(-(side - window) // (window - OVERLAP)))
-    last = -(-max(0, side - window) // GRID) * GRID
-    begins = [round(last * k / max(1, count - 1) / GRID) * GRID for k in range(count)]
+    window = min(side, most - (most - side) % GRID)
+    step = max(GRID, (window - OVERLAP) // GRID * GRID)
+    count = 1 + -(-(side - window) // step)
+    begins = [round((side - window) * k / max(1, count - 1) / GRID) * GRID for k in range(count)]
     weights = np.zeros((count, side), np.float32)
     for k, begin in enumerate(begins):
-        end = min(begin + window, side)
+        end = begin + window
         x = np.arange(begin, end)
         rising, falling = x + 1 - begin if begin else window, end - x if end < side else window
         weights[k, begin:end] = np.minimum(1, np.minimum(rising, falling) / OVERLAP)
@@ -139,8 +140,8 @@ def _tiles(
     if image[..., 0].size <= WHOLE:
         yield 0, 0, see(image)
         return
-    window = GRID * max(2, int(WINDOW / max(1, *scales)) // GRID) + 1
-    rows, columns = (_windows(side, window) for side in image.shape[:2])
+    most = max(3 * GRID, int(WINDOW / max(1, *scales)))
+    rows, columns = (_windows(side, most) for side in image.shape[:2])
     above = [None] * len(columns)  # what the windows of the rows before said of the rows to come
     for top, height, weights in rows:
         before = None  # what the windows before said of the columns to come

@@ -991,3 +991,21 @@ def test_folder_whose_name_became_a_number(value):
     "papermill reads `-p data 007` as a number; with -r it is text."
     with pytest.raises(TypeError, match=f"data={value!r} is no text: .*-r data"):
         open_folder(value)
+
+
+def test_remapping_names_a_mask_that_cannot_be_read(root):
+    (root / "SegmentationClass/b.png").write_bytes(b"no mask")
+    with pytest.raises(ValueError, match=r"b\.png cannot be read as a mask: not a whole PNG file"):
+        remap_masks(root, {255: 1})
+
+
+def test_masks_named_as_no_photo(flat):
+    for path in (flat / "masks").iterdir():
+        path.rename(path.with_stem(f"{path.stem}_mask"))
+    (line,) = problems(flat)["too few masks"]
+    assert line.startswith("None of the 11 photos has a mask (a_mask.png is named as no photo), and at least a few are")
+
+
+def test_mask_named_as_no_photo_is_noted(root):
+    shutil.copy(root / "SegmentationClass/a.png", root / "SegmentationClass/a (1).png")
+    assert VOCFolder(root).check(progress=False) == ["1 mask(s) with the name of no photo, left out"]

@@ -4,8 +4,10 @@ FUZZ_CASES=5000 pytest tests/test_data_fuzz.py      more cases a test than the 1
 """
 
 import io
+import itertools
 import os
 import string
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from PIL import Image
 from swsss.check import FolderError, examine
 from swsss.data import VOCFolder, read_split
 from swsss.images import read_image, read_labels, write_labels
-from swsss.lists import name_of, parse_list, parse_tags, read_annotation
+from swsss.lists import divide_masks, fewest_covering, name_of, parse_list, parse_tags, read_annotation
 
 fuzz = settings(
     max_examples=int(os.environ.get("FUZZ_CASES", "100")),
@@ -222,3 +224,29 @@ def test_splits(root, split):
         assert "split" in str(error)
     else:
         assert names and set(names) <= set(folder.listed("train"))
+
+
+shown = st.dictionaries(plain, st.sets(st.integers(0, 5)), max_size=9)
+
+
+@fuzz
+@given(shown)
+def test_masks_are_divided(shown):
+    "Each mask once; no class is judged and not learned, and every class that can be spared is judged."
+    strong, val = divide_masks(shown)
+    assert sorted(strong + val) == sorted(shown)
+    learned, judged = (set().union(*(shown[name] for name in part)) for part in (strong, val))
+    assert judged <= learned and (strong or not shown)
+    left = Counter(k for name in strong for k in shown[name])
+    spare = [name for name in strong if all(left[k] > 1 for k in shown[name])] if len(strong) > 1 else []
+    assert all(shown[name] <= judged for name in spare)
+
+
+@fuzz
+@given(shown)
+def test_the_fewest_photos(shown):
+    "Against trying all."
+    names, every = fewest_covering(shown), set().union(*shown.values())
+    assert set().union(*(shown[name] for name in names)) == every
+    smaller = itertools.combinations(shown, max(len(names) - 1, 0))
+    assert not names or not any(set().union(*(shown[name] for name in few)) == every for few in smaller)
