@@ -23,7 +23,7 @@ from .run import short_name
 from .show import class_name, css_colour, safe_palette
 from .widgets import Keys, Panels, button, dropdown, explorer_box, row, shown_live, title_html
 
-# %% ../nbs/37_explore.ipynb #7e5fa9d8
+# %% ../nbs/37_explore.ipynb #07a74dfa
 PALETTES = {"VOC colours": voc_palette, "colour-blind safe": safe_palette}
 GRID_HELP = (
     "Click opens a label. Shift-click, Ctrl-click, Space or a rectangle select several, Ctrl-A all; A accept, "
@@ -31,7 +31,7 @@ GRID_HELP = (
 )
 DETAIL_HELP = (
     "Keys: A accept, R reject, both go on · U take back · N next unjudged · Ctrl-Z undo · ← → previous, next · "
-    "G grid · + − 0 zoom. Drag moves a zoomed picture."
+    "G grid · + − 0 or Ctrl-wheel zoom, drag moves, double click shows all."
 )
 HEARD = ["ArrowLeft", "ArrowRight", "Escape", *"arung", "Ctrl+z", "Ctrl+Shift+z", "Ctrl+y", "Ctrl+a"]
 PAUSE = 0.25  # seconds that a label is looked at before the networks are asked, so that passing by costs nothing

@@ -79,6 +79,7 @@ def look_at_detail(page, project):
     assert page.js(OVERFLOW, ".swsss-explorer") == []
     keep_picture(page, "explorer-detail", ".swsss-explorer")
 
+    look_closely(page, stage)
     drawn = page.js(PAINTED, 1)
     assert set(drawn["fill"]) - {"0,0,0,0"} <= set(drawn["colours"]), "the label is drawn in the colours of its classes"
     assert set(drawn["line"]) - {"0,0,0,0"} <= set(drawn["fill"])
@@ -108,6 +109,31 @@ def look_at_detail(page, project):
     page.until(lambda: page.all(".swsss-card.accepted") and page.all(".swsss-card.rejected"), "verdicts in the grid")
     assert len(page.all(".jp-Cell")) == cells, "a key reached the notebook"
     page.screenshot("explorer-judged")
+
+
+def look_closely(page, stage):
+    "The pointer names the classes in all panels; Ctrl and the wheel zoom where it is, a double click shows all."
+    under = lambda: [span.text for span in page.all(".swsss-under")]  # noqa: E731
+    title, label = page.title(), page.text(".swsss-pixel p").split("pseudo label: ")[1].split("\n")[0]
+    ActionChains(page.driver).move_to_element_with_offset(stage, 20, 10).perform()
+    page.until(lambda: under()[1] == label, "the class under the pointer")
+    assert under()[0] == "" and all(under()[2:5]) and not any(under()[5:]), under()
+
+    where = "return arguments[0].querySelector('.swsss-cross').getBoundingClientRect().x"  # marks this very pixel
+    before = page.js(where, stage)
+    wheel = "arguments[0].dispatchEvent(new WheelEvent('wheel', arguments[1]))"
+    box = page.js(
+        "const b = arguments[0].getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]", stage
+    )
+    at = {"clientX": box[0] + 20, "clientY": box[1] + 10, "bubbles": True, "cancelable": True, "deltaY": -100}
+    page.js(wheel, stage, at)
+    assert "scale(1)" in page.one(".swsss-sheet").get_attribute("style"), "a wheel alone scrolls the notebook"
+    for _ in range(3):
+        page.js(wheel, stage, at | {"ctrlKey": True})
+    assert "scale(1.95" in page.one(".swsss-sheet").get_attribute("style")
+    assert abs(page.js(where, stage) - before) < 8, "what is under the pointer stays there"
+    ActionChains(page.driver).move_to_element_with_offset(stage, 20, 10).double_click().perform()
+    assert "scale(1)" in page.one(".swsss-sheet").get_attribute("style") and page.title() == title
 
 
 def test_dynamic_evaluation(project, lab, page):

@@ -278,6 +278,10 @@ class Layer {
     this.line = lined ? make("canvas", "swsss-line") : null;
     for (const canvas of this.canvases) [canvas.width, canvas.height] = [width, height];
     this.labels = unpack(packed);
+    this.classAt = () => undefined; // nothing is known before it is unpacked
+    this.labels.then(labels => {
+      this.classAt = (x, y) => labels[Math.floor(y * height) * width + Math.floor(x * width)];
+    });
   }
 
   get canvases() {
@@ -300,6 +304,7 @@ function panel(item, layer) {
   const node = make("figure", "swsss-panel");
   const caption = make("figcaption", "", item.title);
   if (item.note) caption.append(make("span", "", item.note));
+  caption.append(make("span", "swsss-under"));
   const stage = make("div", "swsss-stage");
   if (item.base) {
     const sheet = make("div", "swsss-sheet");
@@ -484,14 +489,56 @@ class PanelsView {
     pixelTable(this.pixel, { message, heads, bars });
   };
 
-  // A drag moves a zoomed picture, a click asks for the class probabilities of a pixel.
+  // Where in the picture the pointer is, 0 to 1 from its left and top; nothing where it is on no picture.
+  place(event) {
+    const box = event.target.closest(".swsss-stage")?.querySelector(".swsss-sheet")?.getBoundingClientRect();
+    return box && { x: (event.clientX - box.left) / box.width, y: (event.clientY - box.top) / box.height, box };
+  }
+
+  // Writes the class under the pointer beside each panel's title, so that all maps are compared at one place.
+  name(at) {
+    const names = new Map([[0, "background"], ...this.model.get("classes").map(item => [item.index, item.name])]);
+    const inside = at && at.x >= 0 && at.y >= 0 && at.x < 1 && at.y < 1;
+    this.panels.querySelectorAll(".swsss-under").forEach((node, i) => {
+      const layer = this.layers[i];
+      node.textContent = (inside && layer?.line && names.get(layer.classAt(at.x, at.y))) || "";
+    });
+  }
+
+  // Zooms by a factor and keeps what is under the pointer there.
+  zoomAt(event, factor) {
+    const at = this.place(event);
+    if (!at) return;
+    const stage = event.target.closest(".swsss-stage").getBoundingClientRect();
+    const zoom = Math.min(ZOOM.most, Math.max(ZOOM.least, this.zoom * factor));
+    const centre = (s, f) => (0.5 - s + f * zoom) / zoom;
+    this.moveTo(
+      centre((event.clientX - stage.left) / stage.width, at.x),
+      centre((event.clientY - stage.top) / stage.height, at.y),
+      zoom,
+    );
+    this.look(zoom);
+  }
+
+  // Puts the middle of the view there, as far as the picture reaches.
+  moveTo(x, y, zoom = this.zoom) {
+    const half = 0.5 / zoom;
+    const keep = c => Math.min(1 - half, Math.max(half, c));
+    this.centre = { x: keep(x), y: keep(y) };
+  }
+
+  // A drag moves a zoomed picture, a double click shows it whole, Ctrl and the wheel zoom; a click asks for the class
+  // probabilities of a pixel.
   followPointer(signal) {
     let drag = null;
-    const on = (name, act) => this.panels.addEventListener(name, act, { signal });
-    const place = event => {
-      const box = event.target.closest(".swsss-stage")?.querySelector(".swsss-sheet")?.getBoundingClientRect();
-      return box && { x: (event.clientX - box.left) / box.width, y: (event.clientY - box.top) / box.height, box };
-    };
+    const on = (name, act) => this.panels.addEventListener(name, act, { signal, passive: false });
+    const place = event => this.place(event);
+    on("wheel", event => {
+      if (!event.ctrlKey) return; // without it the notebook scrolls on
+      event.preventDefault();
+      this.zoomAt(event, event.deltaY < 0 ? 1.25 : 0.8);
+    });
+    on("dblclick", event => place(event) && this.look(1));
     on("pointerdown", event => {
       const at = place(event);
       if (!at) return;
@@ -499,14 +546,12 @@ class PanelsView {
       drag = { x: event.clientX, y: event.clientY, centre: this.centre, box: at.box };
     });
     on("pointermove", event => {
+      this.name(place(event));
       if (!drag) return;
       const [dx, dy] = [event.clientX - drag.x, event.clientY - drag.y];
       drag.moved ||= Math.hypot(dx, dy) > 4;
       if (!drag.moved || this.zoom === 1) return;
-      const half = 0.5 / this.zoom;
-      const keep = c => Math.min(1 - half, Math.max(half, c));
-      const [x, y] = [drag.centre.x - dx / drag.box.width, drag.centre.y - dy / drag.box.height];
-      this.centre = { x: keep(x), y: keep(y) };
+      this.moveTo(drag.centre.x - dx / drag.box.width, drag.centre.y - dy / drag.box.height);
       this.drawView();
     });
     on("pointerup", event => {
@@ -519,6 +564,7 @@ class PanelsView {
     });
     on("pointerleave", () => {
       drag = null;
+      this.name(null);
     });
   }
 }
