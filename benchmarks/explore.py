@@ -100,19 +100,19 @@ def measure(root):
     times["open"], explorer = clock(start)
     pages = []
     for _ in range(10):  # pages far apart, so that none is prepared
-        explorer.page += 20
-        pages.append(clock(lambda: explorer.turn(1))[0])
+        explorer.pages.number += 20
+        pages.append(clock(lambda: explorer.pages.turn(1))[0])
     times["page, cold (worst of 10)"] = max(pages)
-    explorer.thumbs.pool.shutdown(wait=True)
-    explorer.thumbs.pool = ThreadPoolExecutor(2)
+    explorer.pages.thumbs.pool.shutdown(wait=True)
+    explorer.pages.thumbs.pool = ThreadPoolExecutor(2)
     pages = []
     for _ in range(5):
-        pages.append(clock(lambda: explorer.turn(1))[0])
+        pages.append(clock(lambda: explorer.pages.turn(1))[0])
         time.sleep(1)  # a person looks at least this long
     times["page, as used (worst of 4)"] = max(pages[1:])
     times["sort by agreement"] = clock(lambda: setattr(explorer.controls.sort, "value", "agreement"))[0]
     times["filter by class"] = clock(lambda: setattr(explorer.controls.tag, "value", 3))[0]
-    times["open one label"] = clock(lambda: explorer.open(explorer.names[0]))[0]
+    times["open one label"] = clock(lambda: explorer.open(explorer.pages.names[0]))[0]
     times["verdict to disk"] = clock(lambda: explorer.judge("accepted"))[0]
     times["true IoU of all, once"] = clock(explorer.gallery.count_truth)[0]
     again = Gallery(explorer.results.folder, explorer.results.labels)
