@@ -68,7 +68,7 @@ def mean_iou(
 # %% ../nbs/14_evaluate.ipynb #c252a2d4
 def _ious_of_tags(class_iou, tags, as_published: bool, elsewhere: float) -> torch.Tensor:  # (..., N, C)
     "Each image's IoUs as the rule takes them, `elsewhere` off its tags."
-    class_iou = torch.as_tensor(class_iou).nan_to_num(0)
+    class_iou = (class_iou if isinstance(class_iou, torch.Tensor) else torch.tensor(class_iou)).nan_to_num(0)
     if as_published:
         class_iou = torch.where(class_iou == 0, 1.0, class_iou)
     tags = torch.as_tensor(tags, dtype=torch.bool, device=class_iou.device)
