@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['REMEDIES', 'MAX_LINES_A_KIND', 'FolderError', 'Report', 'Finding', 'examine', 'examine_files', 'check_folder']
 
-# %% ../nbs/04_check.ipynb #5337d90a
+# %% ../nbs/04_check.ipynb #4a9eb009
 import hashlib
 import json
 import os
@@ -38,7 +38,7 @@ from swsss.images import (
 )
 from .lists import read_annotation, short, tag_indices
 
-# %% ../nbs/04_check.ipynb #ecfcadbf
+# %% ../nbs/04_check.ipynb #f53ba8c0
 REMEDIES = {
     "list not usable": "write one image name a line into this file, UTF-8",
     "list empty": "write one image name a line into this file",
@@ -120,7 +120,7 @@ class Report:
             head = f"{count:,} problem{'s' * (count > 1)} in {root}; nothing was started."
             raise FolderError(f"{head}\n{self.text(root)}", self.lines)
 
-# %% ../nbs/04_check.ipynb #1d49e0c0
+# %% ../nbs/04_check.ipynb #dd56f135
 class Finding(NamedTuple):
     "What was found in one file."
 
@@ -177,7 +177,7 @@ def examine(
     except Exception as error:  # as in read_image
         return Finding(_DAMAGED[what], short(str(error).replace(f"{path}: ", ""), 120))
 
-# %% ../nbs/04_check.ipynb #a5676f09
+# %% ../nbs/04_check.ipynb #27edbb25
 _CACHE_VERSION = 2  # raise it when something else is found than before
 _CACHE_FILES = 500_000  # beyond, what is remembered of label folders long gone is dropped
 
@@ -240,13 +240,13 @@ def examine_files(
         _save_cache(root, {**cache, **fresh} if len(cache) < _CACHE_FILES else fresh)
     return {path: found for path, _, found in rows}
 
-# %% ../nbs/04_check.ipynb #b34020ae
+# %% ../nbs/04_check.ipynb #d9e30ed6
 _NOTES = {
     "grey": "greyscale image(s), read as three equal channels",
     "alpha": "image(s) with alpha; it is dropped, the colour under it is used",
     "rotated": "image(s) with EXIF orientation, read upright; masks are taken to be upright too",
-    "large": f"photo(s) of more than {LARGE_PIXELS / 1e6:.1f} megapixels; at their own size labels for them are "
-    "predicted in overlapping windows, the larger the slower (longest_side=800 makes them smaller first)",
+    "large": f"photo(s) of more than {LARGE_PIXELS / 1e6:.1f} megapixels: slow at their own size, where a crop "
+    "shows a small part; unless it is set already, pass -p longest_side 800",
     "unlisted": "row(s) of tags.csv for images in none of the lists, left out",
     "unmatched": "mask(s) with the name of no photo, left out",
     "untagged": "mask(s) that show a class which is not among the image's tags",
@@ -314,11 +314,12 @@ def _judge_tags(folder, name: str, findings: dict, report: Report, notes: Counte
             report.add(found.kind, f"Annotations/{short(file.name)}: {found.detail}")
         for fault in tag_indices(found.seen, {c: i for i, c in enumerate(folder.classes)})[1]:
             report.add("tag not a class", f"Annotations/{short(file.name)}: {fault}")
-    if not source:
+    unread = any(kind == "table not usable" for kind, _ in folder.faults)  # that is said, once
+    if not source and not unread:
         report.add("image without tags", short(name))
     notes["from mask"] += source == "mask"
 
-# %% ../nbs/04_check.ipynb #e619fdcb
+# %% ../nbs/04_check.ipynb #08c3ebfd
 def _masks_used(folder, names: list[str], strong: set[str]) -> dict[Path, str]:
     "The masks that will be opened, and whose they are: to learn from, to judge on, or as the only source of tags."
     val = set(folder.listed("val"))
@@ -391,7 +392,7 @@ def _judge_lists(folder, report: Report) -> None:
         if lists:
             report.add("learned from and judged on", f"{short(name)}: in val.txt and in {' and '.join(lists)}")
 
-# %% ../nbs/04_check.ipynb #41963bdf
+# %% ../nbs/04_check.ipynb #966d95d2
 _DERIVED = (
     "No lists in ImageSets/Segmentation, so they follow from the files: {train:,} photo(s) with a mask to learn from, "
     "{val:,} with a mask to judge by, {weak:,} with tags alone. This keeps them as they are: python -c "

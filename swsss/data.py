@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LISTS', 'VOC_PLACES', 'find_voc', 'VOCFolder', 'read_split', 'remap_masks', 'open_folder']
 
-# %% ../nbs/05_data.ipynb #0bca422f
+# %% ../nbs/05_data.ipynb #55ffe362
 import copy
 import hashlib
 import json
@@ -25,13 +25,16 @@ from .check import check_folder
 from .files import project_path, write_whole
 from .images import IGNORE_INDEX, IMAGE_SUFFIXES, VOC_CLASSES, open_image, read_image, read_labels, write_labels
 from swsss.lists import (
+    MAX_TEXT_BYTES,
     divide_masks,
     fewest_covering,
     files_by_name,
+    is_spreadsheet,
     label_maps,
     parse_list,
     parse_tags,
     read_annotation,
+    read_bounded,
     read_text,
     short,
     tag_indices,
@@ -40,7 +43,7 @@ from swsss.lists import (
 )
 from .scenes import draw_demo
 
-# %% ../nbs/05_data.ipynb #fcde8c4d
+# %% ../nbs/05_data.ipynb #c6eaea3d
 LISTS = ("train", "trainaug", "val")
 _LAYOUTS = ("", "VOCdevkit/VOC2012", "VOC2012")
 _MASK_FOLDERS = ("SegmentationClass", "masks")
@@ -84,7 +87,7 @@ class VOCFolder:
         lists = ", ".join(f"{len(names):,} {which}" for which, names in self._lists.items())
         return f"VOCFolder({str(self.root)!r}: {self.num_classes} classes; {lists})"
 
-# %% ../nbs/05_data.ipynb #271dba13
+# %% ../nbs/05_data.ipynb #4e574d97
 @patch
 def _find_files(self: VOCFolder) -> None:
     "Index photos, masks and annotations by name."
@@ -159,6 +162,12 @@ def _read_tags(self: VOCFolder) -> dict[str, tuple[int, ...]]:
     if not path.exists():
         return {}
     try:
+        if is_spreadsheet(read_bounded(path, MAX_TEXT_BYTES)):
+            code = f"from swsss.lists import rewrite_table; rewrite_table(r'{path}')"
+            raise ValueError(
+                "tags.csv: saved by a spreadsheet, with semicolons between its columns or not as UTF-8. This rewrites "
+                f'it and keeps it as it was beside: python -c "{code}"'
+            )
         text = read_text(path)
         table, faults = parse_tags(text, {name: i for i, name in enumerate(self.classes)})
     except (OSError, ValueError) as error:
@@ -174,7 +183,7 @@ def _read_tags(self: VOCFolder) -> dict[str, tuple[int, ...]]:
             self.faults.append((kind, f"tags.csv: {fault}"))
     return table
 
-# %% ../nbs/05_data.ipynb #aa71ffc3
+# %% ../nbs/05_data.ipynb #cfb41a3a
 @patch
 def listed(
     self: VOCFolder,
@@ -263,7 +272,7 @@ def tags(self: VOCFolder, name: str) -> np.ndarray:  # (C,) bool, background alw
         self._tags[name] = self._find_tags(name)
     return self._tags[name].copy()
 
-# %% ../nbs/05_data.ipynb #3d6bee7f
+# %% ../nbs/05_data.ipynb #8632429a
 @patch
 def _derive_lists(self: VOCFolder) -> dict[str, list[str]]:
     "The lists that follow from which photos have a mask."
@@ -313,14 +322,17 @@ def write_lists(
     self.derived = False
     return self.list_path("train").parent
 
-# %% ../nbs/05_data.ipynb #71cf8aca
+# %% ../nbs/05_data.ipynb #3555172c
 def _first(folder: VOCFolder, n: int, seed: int | None = None) -> list[str]:
     "The first `n` of train.txt, or `n` of them drawn by `seed`, in the list's order."
     names = folder.listed("train")
     if wanted := folder.masks_wanted():
         raise ValueError(f"split {n}: {wanted}")
     if not 1 <= n <= len(names):
-        raise ValueError(f"split {n}: train.txt lists {len(names)} images; choose 1 to {len(names)}, or 'all'")
+        have = f"train.txt lists {len(names)} images"
+        if folder.derived:
+            have = f"{len(names)} masks are left to learn from"
+        raise ValueError(f"split {n}: {have}; choose 1 to {len(names)}, or 'all'")
     if seed is None:
         return names[:n]
     return [names[i] for i in sorted(np.random.default_rng(seed).permutation(len(names))[:n])]
@@ -354,7 +366,7 @@ def read_split(
         raise FileNotFoundError(f"split {str(split)!r}: no list at {path}; give a number, 'N@SEED', 'all' or a path")
     return _from_list(folder, path)
 
-# %% ../nbs/05_data.ipynb #2b824d83
+# %% ../nbs/05_data.ipynb #83267117
 @patch
 def with_labels(
     self: VOCFolder,
@@ -370,7 +382,7 @@ def with_labels(
     view._label_maps = label_maps(view._label_dir) if view._label_dir else {}
     return view
 
-# %% ../nbs/05_data.ipynb #d41b0ce4
+# %% ../nbs/05_data.ipynb #e43ea0e9
 @patch
 def fingerprint(
     self: VOCFolder,
@@ -385,7 +397,7 @@ def fingerprint(
         digest.update(json.dumps([name, image.name, *sizes, tags]).encode())
     return digest.hexdigest()[:16]
 
-# %% ../nbs/05_data.ipynb #c132068b
+# %% ../nbs/05_data.ipynb #4f855e7b
 @patch
 def check(
     self: VOCFolder,
@@ -396,7 +408,7 @@ def check(
     "Raise one `FolderError` with everything that is wrong with the folder, before anything is trained."
     return check_folder(self, names, strong, **how)
 
-# %% ../nbs/05_data.ipynb #b1e9b5f6
+# %% ../nbs/05_data.ipynb #24683039
 def _grey_levels(path: Path) -> np.ndarray:
     "(H, W) uint8: indices of a palette image, else grey levels; an error where there are colours."
     try:
@@ -430,7 +442,7 @@ def remap_masks(
         changed.append(name)
     return changed
 
-# %% ../nbs/05_data.ipynb #00f159d6
+# %% ../nbs/05_data.ipynb #12d4dda3
 VOC_PLACES = ("data/VOCdevkit/VOC2012", "data/VOC2012")
 
 

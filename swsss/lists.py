@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['MAX_TEXT_BYTES', 'MAX_LINES', 'short', 'read_bounded', 'read_text', 'name_of', 'parse_list', 'tag_indices',
-           'tags_of_labels', 'read_annotation', 'parse_tags', 'tags_named', 'files_by_name', 'label_maps',
-           'divide_masks', 'fewest_covering']
+           'tags_of_labels', 'read_annotation', 'parse_tags', 'is_spreadsheet', 'rewrite_table', 'tags_named',
+           'files_by_name', 'label_maps', 'divide_masks', 'fewest_covering']
 
-# %% ../nbs/02_lists.ipynb #19304f33
+# %% ../nbs/02_lists.ipynb #f9d13a89
 import csv
 import difflib
 import hashlib
@@ -23,9 +23,10 @@ from pathlib import Path
 import numpy as np
 from defusedxml import ElementTree
 
+from .files import write_whole
 from .images import IMAGE_SUFFIXES
 
-# %% ../nbs/02_lists.ipynb #8c0d161c
+# %% ../nbs/02_lists.ipynb #a4e4340e
 MAX_TEXT_BYTES = 2**24
 MAX_LINES = 200_000
 
@@ -64,9 +65,10 @@ def read_text(
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: byte {error.start} is not UTF-8; save it as UTF-8 text") from None
+        how = "save it as UTF-8 text (a spreadsheet: as CSV UTF-8)"
+        raise ValueError(f"{path}: byte {error.start} is not UTF-8; {how}") from None
 
-# %% ../nbs/02_lists.ipynb #0014659d
+# %% ../nbs/02_lists.ipynb #3b69c822
 _PHOTO = "|".join(map(re.escape, IMAGE_SUFFIXES))
 _PAIR = re.compile(rf"(.+(?:{_PHOTO}))\s+(\S.*\.png)", re.IGNORECASE)
 _SIMPLE = re.compile(r"\w[\w -]{0,199}", re.ASCII)  # nearly every name, and nothing in it to think about
@@ -115,7 +117,7 @@ def parse_list(
         names.setdefault(name, number)
     return list(names), faults
 
-# %% ../nbs/02_lists.ipynb #11b91449
+# %% ../nbs/02_lists.ipynb #8ada7c31
 def _hint(tag: str, index: dict[str, int]) -> str:
     "What may have been meant by a tag that is no class."
     for mark in ",|/+":
@@ -182,6 +184,43 @@ def parse_tags(
     return table, faults
 
 
+def is_spreadsheet(
+    data: bytes,  # what is in tags.csv
+) -> bool:
+    "Whether a table is one as spreadsheets save it: semicolons between columns, or not UTF-8."
+    first = data.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0]
+    try:
+        data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return True
+    return first.count(b";") == 1 and b"," not in first
+
+
+def rewrite_table(
+    path: str | os.PathLike,  # tags.csv
+) -> Path:  # where the table as it was is kept
+    "Rewrite a spreadsheet's table as tags.csv is read: commas between columns, semicolons between tags, UTF-8."
+    path, data = Path(path), read_bounded(path, MAX_TEXT_BYTES)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("cp1252", errors="replace")  # what spreadsheets write in western Europe
+    between = max(";,\t", key=text.split("\n", 1)[0].count)
+    rows = list(filter(None, csv.reader(io.StringIO(text, newline=""), delimiter=between)))
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["image", "tags"])
+    for name, *cells in rows[1:]:
+        tags = (tag.strip() for cell in cells for tag in re.split("[,;]", cell))
+        writer.writerow([name.strip(), ";".join(filter(None, tags))])
+    before = path.with_name(f"{path.stem}-before{path.suffix}")
+    if not before.exists():
+        write_whole(before, lambda temporary: temporary.write_bytes(data))
+    write_whole(path, lambda temporary: temporary.write_text(out.getvalue(), encoding="utf-8"))
+    print(f"{path} has {len(rows) - 1} rows; as it was it is kept in {before}.")
+    return before
+
+
 def tags_named(
     text: str,  # what is in tags.csv
 ) -> list[str]:  # each once, by the alphabet
@@ -194,6 +233,9 @@ def tags_named(
 
 def _read_row(row: list[str], line: int, index: dict[str, int], table: dict, faults: list) -> None:
     "Add one row of tags.csv to `table`, or what is wrong with it to `faults`."
+    if len(row) == 1:
+        faults.append(("table not usable", f"line {line}: one column; a comma goes between the name and its tags"))
+        return
     if len(row) != 2:
         faults.append(("table not usable", f"line {line}: {len(row)} columns, not 2; join tags by ;"))
         return
@@ -209,7 +251,7 @@ def _read_row(row: list[str], line: int, index: dict[str, int], table: dict, fau
     table[name], unknown = tag_indices(tags, index, suggest=len(faults) < 100)
     faults += [("tag not a class", f"line {line}: {short(name)}: {fault}") for fault in unknown]
 
-# %% ../nbs/02_lists.ipynb #fc8ac1b0
+# %% ../nbs/02_lists.ipynb #fd951bdf
 def files_by_name(
     folder: Path,  # none there: no files
     suffixes: tuple[str, ...],  # in lower case, such as (".png",)
@@ -230,7 +272,7 @@ def label_maps(
     "The label maps in a folder by the names of their images."
     return {name: paths[0] for name, paths in sorted(files_by_name(Path(folder), (".png",)).items())}
 
-# %% ../nbs/02_lists.ipynb #3468b8e4
+# %% ../nbs/02_lists.ipynb #290e8b14
 def divide_masks(
     shown: dict[str, set[int]],  # photos that have a mask -> the classes they show
     seed: int = 0,
@@ -255,7 +297,7 @@ def divide_masks(
         take(max(names, key=lambda name: len(wanted & shown[name])))
     return [name for name in drawn if name not in val], list(val)
 
-# %% ../nbs/02_lists.ipynb #11445c9d
+# %% ../nbs/02_lists.ipynb #1de596a2
 def fewest_covering(
     shown: dict[str, set[int]],  # photo -> the classes it shows
 ) -> list[str]:  # names

@@ -6,14 +6,14 @@
 __all__ = ['WHOLE', 'WINDOW', 'OVERLAP', 'GRID', 'SETTINGS', 'predict', 'load_crf', 'dense_crf', 'predict_photo',
            'predict_labels', 'predict_image', 'Labeller', 'in_words', 'evaluate_network', 'as_scales']
 
-# %% ../nbs/17_predict.ipynb #8b8fe5f6
+# %% ../nbs/17_predict.ipynb #00e3ad7a
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import nn
 
 from .augment import normalise, reduced
@@ -306,7 +306,7 @@ def predict_image(
     "Class probabilities of one image of `folder`, at the image's size."
     return predict_photo(model, folder.image(name), folder.tags(name) if with_tags else None, scales, flip, crf)
 
-# %% ../nbs/17_predict.ipynb #368145f1
+# %% ../nbs/17_predict.ipynb #d9d251a2
 class Labeller:
     "A trained network that labels photos."
 
@@ -351,9 +351,9 @@ class Labeller:
 
 
 def _as_rgb(image) -> Image.Image:
-    "A photo as Pillow holds it, upright RGB; an error says what else was passed."
+    "A photo as upright RGB; an error says what was passed where it is none."
     if isinstance(image, Image.Image):
-        return image.convert("RGB")
+        return ImageOps.exif_transpose(image).convert("RGB")
     pixels = np.asarray(image)
     if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (3, 4)):
         raise ValueError(f"an image is (H, W, 3) uint8 or a Pillow image; this is {pixels.shape} {pixels.dtype}")
