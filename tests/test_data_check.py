@@ -870,9 +870,8 @@ def test_large_photos_are_counted(root):
     Image.new("RGB", (3000, 2000)).save(root / "JPEGImages/f.jpg")
     Image.new("RGB", (1024, 1024)).save(root / "JPEGImages/g.jpg")
     (line,) = VOCFolder(root).check(progress=False)
-    assert line.startswith(
-        "1 photo(s) of more than 1.0 megapixels; at their own size labels for them are predicted in "
-    )
+    assert line.startswith("1 photo(s) of more than 1.0 megapixels: slow at their own size")
+    assert line.endswith("pass -p longest_side 800")
     assert "overlapping windows" in line
 
 
