@@ -61,6 +61,7 @@ def copy_run(run, root):
     "A copy of the run, so that the verdicts given here are no one's."
     leave_out = shutil.ignore_patterns("resume", "judgements.csv", "events*")
     shutil.copytree(run, root / "runs" / run.name, ignore=leave_out)
+    (root / "runs" / run.name / "metrics.csv").touch()  # the newest run is what opens
 
 
 def draw_run(root):
