@@ -7,7 +7,8 @@ __all__ = ['surroundings', 'differences', 'pack_state', 'unpack_state', 'read_ol
            'is_trained', 'is_stage2', 'newest_run', 'find_run', 'short_name', 'read_recipe', 'data_of', 'read_metrics',
            'find_snapshots', 'cpu_seconds', 'networks_of', 'load']
 
-# %% ../nbs/20_run.ipynb #16a893cc
+# %% ../nbs/20_run.ipynb #6d9635c1
+import errno
 import json
 import os
 import platform
@@ -163,7 +164,7 @@ def read_old_state(
     past = {"last_epoch": iteration, "_step_count": iteration + 1, "_last_lr": now}
     return {**parts, "optimizer": {"state": entries, "param_groups": groups}, "rates": {**rates.state_dict(), **past}}
 
-# %% ../nbs/20_run.ipynb #cef25092
+# %% ../nbs/20_run.ipynb #4364f725
 def add_advice(
     error: BaseException,  # what ended a run
     recipe: Recipe,
@@ -203,6 +204,11 @@ class Run:
             self.lock.acquire()
         except Timeout:
             raise RuntimeError(f"{self.path}: another process is training in this run folder.") from None
+        except (OSError, NotImplementedError) as error:
+            if isinstance(error, OSError) and error.errno != errno.ENOLCK:
+                raise
+            place = "its disk (a network drive?) grants no locks: keep runs on another, -p runs PATH"
+            raise RuntimeError(f"{self.path}: {place}.") from error
         try:
             self._claim()
             self._tidy()

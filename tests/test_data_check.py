@@ -819,6 +819,20 @@ def test_one_mask_of_0_and_255_among_others_is_noted(root):
     assert line == "1 mask(s) of nothing but background and void (255), although the image's tags name a class"
 
 
+def test_a_table_as_spreadsheets_save_it_is_refused_and_the_remedy_works(root):
+    tags = [VOCFolder(root).tags(name).tolist() for name in VOCFolder(root).names]
+    rows = (root / "tags.csv").read_text(encoding="utf-8").replace(";", "|").replace(",", ";").replace("|", ", ")
+    saved = rows.replace("image;tags", "Bild;Stichwörter").encode("cp1252")
+    (root / "tags.csv").write_bytes(saved)
+    with pytest.raises(FolderError, match="saved by a spreadsheet") as refused:
+        VOCFolder(root).check(progress=False)
+    assert "image without tags" not in str(refused.value)  # one cause, said once
+    subprocess.run([sys.executable, "-c", remedy_of(refused.value)], check=True, capture_output=True)
+    assert (root / "tags-before.csv").read_bytes() == saved
+    assert VOCFolder(root).check(progress=False) == []
+    assert [VOCFolder(root).tags(name).tolist() for name in VOCFolder(root).names] == tags
+
+
 def test_remapping_goes_on_where_it_was_killed(root, monkeypatch):
     black_and_white(root, LISTS["train"])
     before = {name: (root / f"SegmentationClass/{name}.png").read_bytes() for name in LISTS["train"]}
