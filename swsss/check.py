@@ -240,7 +240,7 @@ def examine_files(
         _save_cache(root, {**cache, **fresh} if len(cache) < _CACHE_FILES else fresh)
     return {path: found for path, _, found in rows}
 
-# %% ../nbs/04_check.ipynb #d9e30ed6
+# %% ../nbs/04_check.ipynb #e5f1313f
 _NOTES = {
     "grey": "greyscale image(s), read as three equal channels",
     "alpha": "image(s) with alpha; it is dropped, the colour under it is used",
@@ -304,8 +304,8 @@ def _judge_mask(folder, name: str, path: Path, findings: dict, report: Report) -
         report.add("mask with unknown index", f"{where}: {', '.join(map(str, unknown[:5]))}{more}")
 
 
-def _judge_tags(folder, name: str, findings: dict, report: Report, notes: Counter) -> None:
-    "Note what is wrong with one image's tags."
+def _judge_tags(folder, name: str, findings: dict, table_read: bool, report: Report, notes: Counter) -> None:
+    "Note what is wrong with one image's tags; of a table that cannot be read that is said, once."
     source = folder.tag_source(name)
     if source == "Annotations":
         file = folder.annotation_files[name][0]
@@ -314,8 +314,7 @@ def _judge_tags(folder, name: str, findings: dict, report: Report, notes: Counte
             report.add(found.kind, f"Annotations/{short(file.name)}: {found.detail}")
         for fault in tag_indices(found.seen, {c: i for i, c in enumerate(folder.classes)})[1]:
             report.add("tag not a class", f"Annotations/{short(file.name)}: {fault}")
-    unread = any(kind == "table not usable" for kind, _ in folder.faults)  # that is said, once
-    if not source and not unread:
+    if not source and table_read:
         report.add("image without tags", short(name))
     notes["from mask"] += source == "mask"
 
@@ -392,7 +391,7 @@ def _judge_lists(folder, report: Report) -> None:
         if lists:
             report.add("learned from and judged on", f"{short(name)}: in val.txt and in {' and '.join(lists)}")
 
-# %% ../nbs/04_check.ipynb #966d95d2
+# %% ../nbs/04_check.ipynb #fe649500
 _DERIVED = (
     "No lists in ImageSets/Segmentation, so they follow from the files: {train:,} photo(s) with a mask to learn from, "
     "{val:,} with a mask to judge by, {weak:,} with tags alone. This keeps them as they are: python -c "
@@ -403,9 +402,10 @@ _DERIVED = (
 def _judge_files(folder, names: list[str], masks: dict, findings: dict, report: Report, notes: Counter) -> None:
     "Note what is wrong with each image and each mask, or unusual."
     strays = _strays(folder) if any(name not in folder.image_files for name in names) else {}
+    table_read = all(kind != "table not usable" for kind, _ in folder.faults)
     for name in names:
         _judge_image(folder, name, findings, strays, report, notes)
-        _judge_tags(folder, name, findings, report, notes)
+        _judge_tags(folder, name, findings, table_read, report, notes)
     for path, name in masks.items():
         _judge_mask(folder, name, path, findings, report)
         if shown := _classes_shown(findings, path):
