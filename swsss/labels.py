@@ -7,7 +7,7 @@ __all__ = ['SCORE_COLUMNS', 'VERDICTS', 'JUDGEMENT_COLUMNS', 'USES', 'agreement'
            'append_score', 'write_scores', 'read_judgements', 'Judgements', 'read_corrected', 'import_labels',
            'usable_labels', 'stage2_folder', 'write_pseudo_labels']
 
-# %% ../nbs/22_labels.ipynb #b1b95141
+# %% ../nbs/22_labels.ipynb #742900e2
 import csv
 import io
 import json
@@ -27,7 +27,7 @@ from .data import VOCFolder
 from .evaluate import trust, weakest_class
 from .files import read_json, write_json, write_whole
 from .images import IGNORE_INDEX, write_labels
-from .lists import label_maps
+from .lists import decode_table, label_maps
 from .photos import PhotoFolder
 from .predict import SETTINGS, load_crf, predict_labels
 from .run import differences
@@ -103,20 +103,14 @@ def write_scores(label_dir: Path, scores: pd.DataFrame) -> None:
         lambda tmp: scores.to_csv(tmp, index=False, lineterminator="\n", encoding="utf-8"),
     )
 
-# %% ../nbs/22_labels.ipynb #11135958
+# %% ../nbs/22_labels.ipynb #bf051750
 VERDICTS = ("accepted", "rejected")
 JUDGEMENT_COLUMNS = ["name", "verdict", "note", "time"]
 
 
 def _table(path: Path) -> list[dict[str, str]]:
     "The rows of a small table, as editors and spreadsheets save it."
-    data = path.read_bytes()
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = data.decode("cp1252", errors="replace")  # what spreadsheets write in western Europe
-    header = text.split("\n", 1)[0]
-    delimiter = max(",;\t", key=header.count)
+    text, delimiter = decode_table(path.read_bytes())
     return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restval=""))
 
 

@@ -26,7 +26,7 @@ from .run import find_snapshots, list_runs, read_metrics, read_recipe, short_nam
 from .show import add_legend, css_colour, legend_patches, overlay, safe_palette, show_trust
 from .widgets import Keys, button, dropdown, explorer_box, row, shown_live
 
-# %% ../nbs/35_learning.ipynb #c8a1f670
+# %% ../nbs/35_learning.ipynb #3e7cba0a
 def class_iou_columns(
     metrics: pd.DataFrame,  # of read_metrics
 ) -> pd.DataFrame:  # a column a class, named as it is
@@ -41,7 +41,7 @@ def weights_over_time(
 ) -> np.ndarray:  # (T, N) 0..1
     "How much each weak image counted at each logged step."
     kinds, which = np.unique(np.asarray(tags, bool), axis=0, return_inverse=True)
-    return trust(class_iou_columns(metrics).to_numpy(float, copy=True), kinds, **rule)[:, which.ravel()]
+    return trust(class_iou_columns(metrics).to_numpy(float), kinds, **rule)[:, which.ravel()]
 
 # %% ../nbs/35_learning.ipynb #f45e2e11
 LOSSES = ["total", "seg", "pseudo", "tag", "pct"]

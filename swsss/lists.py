@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MAX_TEXT_BYTES', 'MAX_LINES', 'short', 'read_bounded', 'read_text', 'name_of', 'parse_list', 'tag_indices',
-           'tags_of_labels', 'read_annotation', 'parse_tags', 'is_spreadsheet', 'rewrite_table', 'tags_named',
-           'files_by_name', 'label_maps', 'divide_masks', 'fewest_covering']
+           'tags_of_labels', 'read_annotation', 'parse_tags', 'is_spreadsheet', 'decode_table', 'rewrite_table',
+           'tags_named', 'files_by_name', 'label_maps', 'divide_masks', 'fewest_covering']
 
 # %% ../nbs/02_lists.ipynb #f9d13a89
 import csv
@@ -117,7 +117,7 @@ def parse_list(
         names.setdefault(name, number)
     return list(names), faults
 
-# %% ../nbs/02_lists.ipynb #8ada7c31
+# %% ../nbs/02_lists.ipynb #ce706530
 def _hint(tag: str, index: dict[str, int]) -> str:
     "What may have been meant by a tag that is no class."
     for mark in ",|/+":
@@ -196,17 +196,24 @@ def is_spreadsheet(
     return first.count(b";") == 1 and b"," not in first
 
 
+def decode_table(
+    data: bytes,  # a table, however an editor or a spreadsheet saved it
+) -> tuple[str, str]:  # its text, and what is between its columns
+    "A table's text, and the delimiter that its first line has most of."
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("cp1252", errors="replace")  # what spreadsheets write in western Europe
+    return text, max(",;\t", key=text.split("\n", 1)[0].count)
+
+
 def rewrite_table(
     path: str | os.PathLike,  # tags.csv
 ) -> Path:  # where the table as it was is kept
     "Rewrite a spreadsheet's table as tags.csv is read: commas between columns, semicolons between tags, UTF-8."
     path, data = Path(path), read_bounded(path, MAX_TEXT_BYTES)
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = data.decode("cp1252", errors="replace")  # what spreadsheets write in western Europe
-    between = max(";,\t", key=text.split("\n", 1)[0].count)
-    rows = list(filter(None, csv.reader(io.StringIO(text, newline=""), delimiter=between)))
+    text, delimiter = decode_table(data)
+    rows = list(filter(None, csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)))
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["image", "tags"])

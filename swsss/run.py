@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['surroundings', 'differences', 'pack_state', 'unpack_state', 'read_old_state', 'add_advice', 'Run', 'list_runs',
-           'is_trained', 'is_stage2', 'newest_run', 'find_run', 'short_name', 'read_recipe', 'data_of', 'read_metrics',
-           'find_snapshots', 'cpu_seconds', 'networks_of', 'load']
+           'is_trained', 'is_stage2', 'is_stage1', 'newest_run', 'find_run', 'short_name', 'read_recipe', 'data_of',
+           'read_metrics', 'find_snapshots', 'cpu_seconds', 'networks_of', 'load']
 
 # %% ../nbs/20_run.ipynb #6d9635c1
 import errno
@@ -348,7 +348,7 @@ class Run:
 
 _SNAPSHOT_SIDE = 1024  # pixels, where the network has no working size: enough to look at, and quick
 
-# %% ../nbs/20_run.ipynb #61296a96
+# %% ../nbs/20_run.ipynb #8d269e1b
 def list_runs(
     runs: str | Path = "runs",  # where run folders are, relative to the project's root
 ) -> list[Path]:  # the one that learned last first
@@ -370,6 +370,11 @@ def is_trained(run: Path) -> bool:
 def is_stage2(run: Path) -> bool:
     "Whether a run learned from the labels of another."
     return (run / "stage2.json").is_file()
+
+
+def is_stage1(run: Path) -> bool:
+    "Whether a run has ended with networks that learned from masks and tags, not from labels."
+    return is_trained(run) and not is_stage2(run)
 
 
 def newest_run(
