@@ -240,7 +240,7 @@ def examine_files(
         _save_cache(root, {**cache, **fresh} if len(cache) < _CACHE_FILES else fresh)
     return {path: found for path, _, found in rows}
 
-# %% ../nbs/04_check.ipynb #e5f1313f
+# %% ../nbs/04_check.ipynb #cbcb1a9e
 _NOTES = {
     "grey": "greyscale image(s), read as three equal channels",
     "alpha": "image(s) with alpha; it is dropped, the colour under it is used",
@@ -285,9 +285,7 @@ def _judge_image(folder, name: str, findings: dict, strays: dict, report: Report
 
 def _judge_mask(folder, name: str, path: Path, findings: dict, report: Report) -> None:
     "Note what is wrong with one mask that will be used."
-    found = findings.get(path)
-    if found is None:
-        return report.add("mask missing", f"{short(name)}.png")
+    found = findings[path]
     if len(folder.mask_files.get(name, [])) > 1 and path in folder.mask_files[name]:
         report.add("mask twice", ", ".join(_where(folder, file) for file in folder.mask_files[name]))
     where = _where(folder, path)
@@ -318,15 +316,15 @@ def _judge_tags(folder, name: str, findings: dict, table_read: bool, report: Rep
         report.add("image without tags", short(name))
     notes["from mask"] += source == "mask"
 
-# %% ../nbs/04_check.ipynb #08c3ebfd
-def _masks_used(folder, names: list[str], strong: set[str]) -> dict[Path, str]:
-    "The masks that will be opened, and whose they are: to learn from, to judge on, or as the only source of tags."
-    val = set(folder.listed("val"))
-    used = {folder.mask_path(name): name for name in names if name in strong or name in val}
-    for name in names:
-        if folder.tag_source(name) == "mask":
-            used[folder.mask_files[name][0]] = name
-    return used
+# %% ../nbs/04_check.ipynb #528a30bc
+def _masks_used(folder, names: list[str], strong: set[str]) -> tuple[dict[Path, str], list[str]]:
+    "The masks to learn from, to judge on, or as the only source of tags, and whose they are; whose is missing."
+    judged = strong | set(folder.listed("val"))
+    wanted = [name for name in names if name in judged]
+    used = {folder.mask_path(name): name for name in wanted if folder.has_mask(name)}
+    missing = sorted(set(wanted) - set(used.values()))
+    used |= {folder.mask_files[name][0]: name for name in names if folder.tag_source(name) == "mask"}
+    return used, missing
 
 
 def _files_used(folder, names: list[str], masks: dict[Path, str]) -> list[tuple[Path, str]]:
@@ -335,7 +333,7 @@ def _files_used(folder, names: list[str], masks: dict[Path, str]) -> list[tuple[
     annotated = [folder.annotation_files[name][0] for name in names if folder.tag_source(name) == "Annotations"]
     return [
         *images,
-        *((path, "mask") for path in masks if path and path.is_file()),
+        *((path, "mask") for path in masks),
         *((path, "annotation") for path in annotated),
     ]
 
@@ -391,7 +389,7 @@ def _judge_lists(folder, report: Report) -> None:
         if lists:
             report.add("learned from and judged on", f"{short(name)}: in val.txt and in {' and '.join(lists)}")
 
-# %% ../nbs/04_check.ipynb #fe649500
+# %% ../nbs/04_check.ipynb #8836feeb
 _DERIVED = (
     "No lists in ImageSets/Segmentation, so they follow from the files: {train:,} photo(s) with a mask to learn from, "
     "{val:,} with a mask to judge by, {weak:,} with tags alone. This keeps them as they are: python -c "
@@ -438,7 +436,9 @@ def check_folder(
     own = (name for name in folder.listed("train") if not folder.is_held_back(name))
     strong = set(own if strong is None else strong)
     names = list(dict.fromkeys([*(folder.names if names is None else names), *strong]))
-    masks = _masks_used(folder, names, strong)
+    masks, missing = _masks_used(folder, names, strong)
+    for name in missing:
+        report.add("mask missing", f"{short(name)}.png")
     findings = examine_files(folder.root, _files_used(folder, names, masks), deep, progress)
     _judge_lists(folder, report)
     _judge_files(folder, names, masks, findings, report, notes)

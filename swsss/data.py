@@ -183,7 +183,7 @@ def _read_tags(self: VOCFolder) -> dict[str, tuple[int, ...]]:
             self.faults.append((kind, f"tags.csv: {fault}"))
     return table
 
-# %% ../nbs/05_data.ipynb #cfb41a3a
+# %% ../nbs/05_data.ipynb #790e5139
 @patch
 def listed(
     self: VOCFolder,
@@ -223,9 +223,9 @@ def mask_path(self: VOCFolder, name: str) -> Path | None:
 
 @patch
 def has_mask(self: VOCFolder, name: str) -> bool:
-    "Whether there is a file that `labels(name)` would read. Opens nothing."
-    path = self.mask_path(name)
-    return path is not None and path.is_file()
+    "Whether there was a file that `labels(name)` would read when the folder was opened."
+    held = self._keep is not None and name not in self._keep
+    return name in (self._label_maps if held else self.mask_files)
 
 
 @patch

@@ -1,6 +1,7 @@
 "A trained network labels photos that nobody sorted: any folder, no lists, no tags."
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -25,7 +26,9 @@ def make_labels(out, **parameters):
     "Run the verb: whether it ended well, and what its notebook printed or raised."
     command = [sys.executable, "-m", "papermill", ROOT / "nbs/make_labels.ipynb", out, "--no-progress-bar"]
     parameters |= {"scales": 1, "threads": 1, "device": "cpu"}
-    done = subprocess.run([*command, "-y", json.dumps(parameters)], cwd=ROOT, capture_output=True, text=True)
+    command += ["-y", json.dumps(parameters)]
+    env = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}  # agg would show no picture
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     outputs = [output for cell in nbformat.read(out, 4).cells for output in cell.get("outputs", [])]
     said = [output.get("text", "") or output.get("evalue", "") for output in outputs]
     pictures = sum("image/png" in output.get("data", {}) for output in outputs)
