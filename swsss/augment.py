@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['LEVELS', 'COLOUR_OPS', 'PADDING', 'GEOMETRIC_OPS', 'example_photo', 'labels_by_colour', 'normalise', 'working_size',
            'reduced', 'autocontrast', 'brightness', 'colour', 'contrast', 'equalise', 'invert', 'posterise',
-           'sharpness', 'solarise', 'scale', 'flip', 'shear', 'rotate', 'heavy_changes', 'light_changes', 'crop_pair']
+           'sharpness', 'solarise', 'scale', 'flip', 'shear', 'rotate', 'heavy_changes', 'light_changes', 'crop_pair',
+           'warp_crop', 'jitter']
 
 # %% ../nbs/10_augment.ipynb #70908b30
 import numpy as np
@@ -237,3 +238,46 @@ def crop_pair(
         image = cv2.copyMakeBorder(image, *pad, cv2.BORDER_CONSTANT, value=tuple(map(float, fill)))
         labels = cv2.copyMakeBorder(labels, *pad, cv2.BORDER_CONSTANT, value=PADDING)
     return image, labels
+
+# %% ../nbs/10_augment.ipynb #7fc5c262
+def warp_crop(
+    image,  # (H, W, 3) uint8
+    labels,  # (H, W) int16, `PADDING` where there is no photo
+    size,  # (height, width) of the crop, pixels
+    rng,  # numpy Generator
+    fill,  # (3,) levels of what is uncovered: the mean colour
+    scales=(0.57, 1.5),  # least and greatest
+    degrees=10,  # the most that it is turned by, either way
+):
+    "A random part of a photo, scaled, turned and flipped."
+    amount, angle = np.exp(rng.uniform(*np.log(scales))), np.deg2rad(rng.uniform(-degrees, degrees))
+    mirror = -1 if rng.random() < 0.5 else 1
+    matrix = amount * np.array([[np.cos(angle) * mirror, -np.sin(angle)], [np.sin(angle) * mirror, np.cos(angle)]])
+    have, want = np.array(labels.shape[::-1]), np.array(size[::-1])
+    free = np.maximum(0, have * amount - want) / 2 + 4  # pixels that the crop's centre may lie beside the photo's
+    middle = (want - 1) / 2 + rng.uniform(-free, free)
+    affine = np.column_stack([matrix, middle - matrix @ ((have - 1) / 2)])
+    image = cv2.blur(image, (2, 2)) if amount < 0.8 else image  # else fine patterns become others
+    border = tuple(map(float, fill))
+    return (
+        cv2.warpAffine(image, affine, want.tolist(), flags=cv2.INTER_LINEAR, borderValue=border),
+        cv2.warpAffine(labels, affine, want.tolist(), flags=cv2.INTER_NEAREST, borderValue=PADDING),
+    )
+
+
+def jitter(
+    image,  # (H, W, 3) uint8
+    rng,  # numpy Generator
+    amount=0.4,  # the most that brightness, contrast and saturation are changed by, as parts
+):
+    "Four photos of five a little brighter or darker, flatter, paler, tinted."
+    if rng.random() < 0.2:
+        return image
+    brighter, harder, fuller = 1 + amount * rng.uniform(-1, 1, 3)
+    pixels = image.astype(np.float32)
+    grey = pixels @ np.array([0.299, 0.587, 0.114], np.float32)
+    fuller = 0 if rng.random() < amount / 10 else fuller  # now and then without any colour
+    pixels = pixels * fuller + grey[..., None] * (1 - fuller)
+    pixels = (pixels - grey.mean()) * harder + grey.mean() * brighter
+    tint = 20 * amount * rng.uniform(-1, 1, 3).astype(np.float32)
+    return np.clip(np.rint(pixels + tint), 0, 255).astype(np.uint8)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['IGNORE_INDEX', 'VOC_CLASSES', 'IMAGE_SUFFIXES', 'MAX_PIXELS', 'MAX_SIDE', 'LARGE_PIXELS', 'MAX_IMAGE_BYTES',
            'voc_palette', 'Refusal', 'check_bytes', 'open_image', 'open_photo', 'orientation', 'has_end',
-           'decode_whole', 'read_image', 'open_labels', 'read_labels', 'write_labels']
+           'decode_whole', 'read_image', 'open_labels', 'read_labels', 'write_labels', 'write_beliefs', 'read_beliefs']
 
 # %% ../nbs/01_images.ipynb #c9f14b48
 import io
@@ -162,7 +162,7 @@ def read_image(
     except Exception as error:  # Pillow's parsers raise OSError, SyntaxError, struct.error, ...
         raise ValueError(f"{path} cannot be read as an image: {error}") from error
 
-# %% ../nbs/01_images.ipynb #b8ebed48
+# %% ../nbs/01_images.ipynb #d4fbe153
 def open_labels(
     path: str | os.PathLike,
 ) -> Image.Image:  # header only; to be closed
@@ -206,3 +206,22 @@ def write_labels(
     image = Image.fromarray(labels.astype(np.uint8)).convert("L")
     image.putpalette(voc_palette().tobytes())
     write_whole(path, lambda unfinished: image.save(unfinished, format="PNG"))
+
+
+def write_beliefs(
+    path: str | os.PathLike,  # .png; written whole or not at all
+    labels: np.ndarray,  # (H, W) uint8 class indices
+    sure: np.ndarray,  # (H, W) in 0..1: the probability of each
+) -> None:
+    "Write a label map and how sure it is as one PNG of two channels."
+    pixels = np.dstack([labels, np.rint(255 * sure)]).astype(np.uint8)
+    write_whole(path, lambda unfinished: Image.fromarray(pixels, "LA").save(unfinished, format="PNG", compress_level=1))
+
+
+def read_beliefs(
+    path: str | os.PathLike,  # of `write_beliefs`
+) -> tuple[np.ndarray, np.ndarray]:  # (H, W) uint8 class indices, (H, W) uint8: 255 times their probability
+    "A label map and how sure it is."
+    with Image.open(path) as image:
+        labels, sure = np.asarray(image).transpose(2, 0, 1)
+    return labels, sure

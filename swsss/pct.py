@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Losses', 'supervised_losses', 'pct_losses', 'two_halves']
 
-# %% ../nbs/15_pct.ipynb #87ae4af5
+# %% ../nbs/15_pct.ipynb #89b65068
 from typing import NamedTuple
 
 import torch
@@ -13,9 +13,9 @@ from torch import nn
 
 from .evaluate import DynamicEvaluation
 from .images import IGNORE_INDEX
-from .loss import class_aware_cross_entropy, class_aware_labels, tag_loss
+from .loss import class_aware_cross_entropy, class_aware_dice, class_aware_labels, tag_loss
 
-# %% ../nbs/15_pct.ipynb #63604d89
+# %% ../nbs/15_pct.ipynb #ebfa48e1
 class Losses(NamedTuple):
     "The four losses of a step, as they enter their sum."
 
@@ -37,16 +37,19 @@ def supervised_losses(
     class_aware: bool = True,  # False: plain cross entropy, all classes compete
     tag_weight: float = 1.0,  # of the tag loss; 0 leaves it out
     tag_on_strong: bool = True,  # take the tag loss over strong images too, as published
+    dice_weight: float = 0.0,  # of the Dice loss, which is added to `seg`; published without
 ) -> Losses:  # `pseudo` and `pct` are 0
     "What HybridNet learns from masks and image-level labels."
     s, none = slice(0, num_strong), logits.new_zeros(())
     allowed = tags if class_aware else torch.ones_like(tags)
     seg = class_aware_cross_entropy(logits[s], labels[s], allowed[s])
+    if dice_weight:
+        seg = seg + dice_weight * class_aware_dice(logits[s], labels[s], allowed[s])
     tagged = slice(0 if tag_on_strong else num_strong, None)
     tag = tag_weight * tag_loss(logits[tagged], tags[tagged]) if tag_weight and len(tags[tagged]) else none
     return Losses(seg, none, tag, none)
 
-# %% ../nbs/15_pct.ipynb #b8ffcf8a
+# %% ../nbs/15_pct.ipynb #d94d2249
 def pct_losses(
     hybrid_logits: torch.Tensor,  # (N, C, H, W) of HybridNet, strong images first
     pseudo_logits: torch.Tensor,  # (N, C, H, W) of PseudoNet
@@ -60,6 +63,7 @@ def pct_losses(
     tag_weight: float = 1.0,  # of the tag loss
     tag_on_strong: bool = True,  # take the tag loss over strong images too
     valid: torch.Tensor | None = None,  # (N, H, W) bool: False on padding; None where there is none
+    dice_weight: float = 0.0,  # of the Dice loss on the masks; published without
 ) -> Losses:
     "Progressive cross training (Wang et al. 2022): each network labels the weak images for the other."
     s, w = slice(0, num_strong), slice(num_strong, None)
@@ -73,7 +77,8 @@ def pct_losses(
         from_hybrid = torch.where(known, labels[w], hybrid_labels[w]).masked_fill(~valid[w], IGNORE_INDEX)
         from_pseudo = torch.where(known, labels[w], pseudo_labels[w]).masked_fill(~valid[w], IGNORE_INDEX)
 
-    supervised = supervised_losses(hybrid_logits, labels, tags, num_strong, True, tag_weight, tag_on_strong)
+    tagging = tag_weight, tag_on_strong
+    supervised = supervised_losses(hybrid_logits, labels, tags, num_strong, True, *tagging, dice_weight)
     pseudo = class_aware_cross_entropy(pseudo_logits[w], from_hybrid, tags[w])
     per_pixel = class_aware_cross_entropy(hybrid_logits[w], from_pseudo, tags[w], reduction="none")
     pct = (trust[:, None, None] * per_pixel).sum() / valid[w].sum().clamp(min=1)

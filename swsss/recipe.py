@@ -4,14 +4,16 @@
 
 # %% auto #0
 __all__ = ['METHODS', 'GROUPS', 'SMALL', 'DEMO', 'RETRAIN', 'NetworkRecipe', 'BatchRecipe', 'LossRecipe', 'OptimizerRecipe',
-           'Bookkeeping', 'crop_size', 'Recipe', 'default_recipe', 'default_name', 'retrain_recipe']
+           'RoundsRecipe', 'Bookkeeping', 'crop_size', 'Span', 'Recipe', 'default_recipe', 'default_name',
+           'retrain_recipe']
 
-# %% ../nbs/16_recipe.ipynb #601982bb
+# %% ../nbs/16_recipe.ipynb #674563d2
 import dataclasses
+import itertools
 import re
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, NamedTuple, get_args
 
 import timm
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -20,13 +22,14 @@ from pydantic.dataclasses import dataclass
 from .data import VOCFolder
 from .files import project_path
 
-# %% ../nbs/16_recipe.ipynb #e96cf8de
+# %% ../nbs/16_recipe.ipynb #ba1770b8
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 _Whole = Annotated[int, Field(ge=0, lt=2**63)]
 _Count = Annotated[int, Field(ge=1, lt=2**63)]
 _Number = Annotated[float, Field(ge=0)]
-_Method = Literal["ce", "cce", "cce+tags", "pct"]
-METHODS = get_args(_Method)  # each adds to the one before it
+_Part = Annotated[float, Field(ge=0, lt=1)]
+_Method = Literal["ce", "cce", "cce+tags", "pct", "rounds"]
+METHODS = get_args(_Method)  # to 'pct' each adds to the one before it
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -58,6 +61,8 @@ class BatchRecipe:
     heavy: bool = True  # two of thirteen changes for strong images, as published; False: scale and flip
     weak_flip: bool = False  # flip weak images; published without
     weak_scale: bool = False  # scale weak images; published without
+    warp: bool = False  # one warp and a change of colour for all images instead of these; published without
+    repeat: _Part = 0.0  # classes in a smaller part of the photos than this come up more often; published without
 
     @field_validator("crop")
     @classmethod
@@ -77,7 +82,8 @@ class BatchRecipe:
 class LossRecipe:
     "Which losses a step takes."
 
-    method: _Method = "pct"  # 'ce': masks only; 'cce': class-aware; 'cce+tags': and the tag loss; 'pct': the method
+    method: _Method = "pct"  # 'ce': masks; 'cce': class-aware; 'cce+tags': and the tag loss; 'pct': published; 'rounds'
+    dice_weight: _Number = 0.0  # of the Dice loss, by which small classes count as large ones; published without
     joint_batch_norm: bool = True  # strong and weak halves share batch statistics, as published
     power: _Number = 8.0  # of the weakest class's IoU: how much a weak image counts
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.99  # of the dynamic evaluation
@@ -88,7 +94,7 @@ class LossRecipe:
     @property
     def uses_weak(self) -> bool:
         "Whether weak images take part at all."
-        return self.method in ("cce+tags", "pct")
+        return self.method in ("cce+tags", "pct", "rounds")
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -101,7 +107,29 @@ class OptimizerRecipe:
     classifier_lr: _Number = 10.0  # times `lr`
     decay_pseudo: bool = True  # decay PseudoNet's rate too; published False
     weight_decay: _Number = 4e-5
+    warmup: _Whole = 0  # iterations in which the rates rise, at the start and wherever they start anew
     iterations: _Count = 20_000
+
+
+@dataclass(frozen=True, config=_STRICT)
+class RoundsRecipe:
+    "How a network teaches itself, for the method 'rounds'."
+
+    tag_part: _Part = 0.24  # of the iterations: the tag network learns from whole photos
+    tag_belief: _Number = 2.0  # how much its word counts where no tags are told; 0: no tag network
+    rounds: _Whole = 2  # how often the weak images are labelled anew
+    round_part: _Part = 0.22  # of the iterations: one round
+    round_strong: _Whole = 2  # strong images a batch in a round, beside `num_weak` labelled by the network
+
+    @model_validator(mode="after")
+    def _masks_come_first(self):
+        "Something must be learned from masks before the first round."
+        if self.tag_part * (self.tag_belief > 0) + self.rounds * self.round_part > 0.95:
+            raise ValueError(
+                f"tag_part={self.tag_part:g} and {self.rounds} rounds of {self.round_part:g} leave no iterations for "
+                "the masks: lower round_part, rounds or tag_part"
+            )
+        return self
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -126,7 +154,7 @@ def crop_size(
         raise ValueError(f"crop={shown}: pass a side in pixels, or 'HEIGHTxWIDTH', each 8 to {2**15 - 1}")
     return size
 
-# %% ../nbs/16_recipe.ipynb #6d249934
+# %% ../nbs/16_recipe.ipynb #364fd078
 _EXPECTED = {
     "int_type": "expected int, a whole number",
     "int_from_float": "expected int, a whole number",
@@ -158,6 +186,16 @@ def _in_words(error: ValidationError) -> str:
     return "; ".join(faults.values())
 
 
+class Span(NamedTuple):
+    "Iterations in a row whose batches are alike."
+
+    kind: str  # 'tags': whole photos, for the tag network; 'masks': what the method takes; 'round': self-training
+    start: int  # iterations done before it
+    stop: int  # and after it
+    num_strong: int  # strong images a batch
+    num_weak: int  # weak images a batch
+
+
 @dataclass(frozen=True, config=_STRICT)
 class Recipe:
     "Everything that decides what a run learns, with the paper's values as defaults."
@@ -168,6 +206,7 @@ class Recipe:
     batches: BatchRecipe = dataclasses.field(default_factory=BatchRecipe)
     loss: LossRecipe = dataclasses.field(default_factory=LossRecipe)
     optimizer: OptimizerRecipe = dataclasses.field(default_factory=OptimizerRecipe)
+    teaching: RoundsRecipe = dataclasses.field(default_factory=RoundsRecipe)
     bookkeeping: Bookkeeping = dataclasses.field(default_factory=Bookkeeping)
 
     @model_validator(mode="after")
@@ -225,6 +264,23 @@ class Recipe:
         except ValidationError as error:
             raise ValueError(_in_words(error)) from None
 
+    @property
+    def spans(self) -> list[Span]:  # they follow one another and end with the last iteration
+        "What a run does one after the other; all methods but 'rounds' do one thing throughout."
+        batches, iterations, teaching = self.batches, self.optimizer.iterations, self.teaching
+        strong, weak = batches.num_strong, batches.num_weak
+        if self.loss.method != "rounds":
+            return [Span("masks", 0, iterations, strong, weak * self.loss.uses_weak)]
+        tags = round(teaching.tag_part * iterations) if teaching.tag_belief else 0
+        rounds = [round(teaching.round_part * iterations)] * teaching.rounds
+        lengths = [tags, iterations - tags - sum(rounds), *rounds]
+        kinds = [("tags", 0, strong + weak), ("masks", strong, 0)] + [("round", teaching.round_strong, weak)] * len(
+            rounds
+        )
+        stops = list(itertools.accumulate(lengths))
+        spans = zip(kinds, lengths, stops, strict=True)
+        return [Span(kind, stop - n, stop, *sizes) for (kind, *sizes), n, stop in spans if n]
+
     def flat(self) -> dict:  # {field: value}, for JSON and tables
         "Every value under its flat name."
         return {name: getattr(getattr(self, group) if group else self, name) for name, group in GROUPS.items()}
@@ -241,16 +297,19 @@ def _groups() -> dict[str, str]:
 
 GROUPS = _groups()
 
-# %% ../nbs/16_recipe.ipynb #abefc2ae
+# %% ../nbs/16_recipe.ipynb #42913a57
 SMALL = {
     "backbone": "tf_efficientnet_lite0",
     "output_stride": 16,
     "channels": 64,
     "num_strong": 6,
     "num_weak": 6,
-    "crop": "192x128",
-    "weak_flip": True,
-    "weak_scale": True,
+    "longest_side": 172,
+    "crop": "96x64",
+    "warp": True,
+    "repeat": 0.3,
+    "method": "rounds",
+    "dice_weight": 1.0,
     "joint_batch_norm": False,
     "tag_weight": 0.1,
     "tag_on_strong": False,
@@ -259,9 +318,10 @@ SMALL = {
     "backbone_lr": 0.3,
     "classifier_lr": 1.0,
     "weight_decay": 1e-2,
-    "iterations": 600,
-    "save_every": 100,
-    "snapshot_every": 100,
+    "warmup": 50,
+    "iterations": 3600,
+    "save_every": 200,
+    "snapshot_every": 400,
 }
 DEMO = {
     "split": 20,

@@ -7,11 +7,12 @@ __all__ = ['surroundings', 'differences', 'pack_state', 'unpack_state', 'read_ol
            'is_trained', 'is_stage2', 'is_stage1', 'newest_run', 'find_run', 'short_name', 'read_recipe', 'data_of',
            'read_metrics', 'find_snapshots', 'cpu_seconds', 'networks_of', 'load']
 
-# %% ../nbs/20_run.ipynb #6d9635c1
+# %% ../nbs/20_run.ipynb #d7679c3d
 import errno
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -164,7 +165,7 @@ def read_old_state(
     past = {"last_epoch": iteration, "_step_count": iteration + 1, "_last_lr": now}
     return {**parts, "optimizer": {"state": entries, "param_groups": groups}, "rates": {**rates.state_dict(), **past}}
 
-# %% ../nbs/20_run.ipynb #4364f725
+# %% ../nbs/20_run.ipynb #9d33b17f
 def add_advice(
     error: BaseException,  # what ended a run
     recipe: Recipe,
@@ -247,10 +248,14 @@ class Run:
         write_json(about, wanted)
 
     def _tidy(self):
-        "Remove what is of no use any more: files half written by a killed run, the checkpoints of a finished one."
-        unfinished = [file for where in ("", "resume/", "snapshots/*/") for file in self.path.glob(f"{where}.tmp*")]
+        "Remove what is of no use any more: half-written files; of a finished run the checkpoints and rounds."
+        unfinished = [
+            file for where in ("", "resume/", "snapshots/*/", "rounds/*/") for file in self.path.glob(f"{where}.tmp*")
+        ]
         for left in [path for _, path in self.checkpoints()] if self.finished() else unfinished:
             left.unlink()
+        if self.finished():
+            shutil.rmtree(self.path / "rounds", ignore_errors=True)
 
     def cpu_seconds(self) -> float:
         "Processor time of this process for the run, what was spent before it was stopped included."
