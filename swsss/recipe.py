@@ -22,7 +22,7 @@ from pydantic.dataclasses import dataclass
 from .data import VOCFolder
 from .files import project_path
 
-# %% ../nbs/16_recipe.ipynb #ba1770b8
+# %% ../nbs/16_recipe.ipynb #0ed2c301
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 _Whole = Annotated[int, Field(ge=0, lt=2**63)]
 _Count = Annotated[int, Field(ge=1, lt=2**63)]
@@ -115,6 +115,7 @@ class OptimizerRecipe:
 class RoundsRecipe:
     "How a network teaches itself, for the method 'rounds'."
 
+    tagger: str = ""  # a run folder, or its network's file, whose tag network is taken as it is; '': it is learned
     tag_part: _Part = 0.24  # of the iterations: the tag network learns from whole photos
     tag_belief: _Number = 2.0  # how much its word counts where no tags are told; 0: no tag network
     rounds: _Whole = 2  # how often the weak images are labelled anew
@@ -124,12 +125,17 @@ class RoundsRecipe:
     @model_validator(mode="after")
     def _masks_come_first(self):
         "Something must be learned from masks before the first round."
-        if self.tag_part * (self.tag_belief > 0) + self.rounds * self.round_part > 0.95:
+        if self.tag_part * self.learns_tags + self.rounds * self.round_part > 0.95:
             raise ValueError(
                 f"tag_part={self.tag_part:g} and {self.rounds} rounds of {self.round_part:g} leave no iterations for "
                 "the masks: lower round_part, rounds or tag_part"
             )
         return self
+
+    @property
+    def learns_tags(self) -> bool:
+        "Whether iterations are spent on the tag network."
+        return self.tag_belief > 0 and not self.tagger
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -154,7 +160,7 @@ def crop_size(
         raise ValueError(f"crop={shown}: pass a side in pixels, or 'HEIGHTxWIDTH', each 8 to {2**15 - 1}")
     return size
 
-# %% ../nbs/16_recipe.ipynb #364fd078
+# %% ../nbs/16_recipe.ipynb #96c8d5e1
 _EXPECTED = {
     "int_type": "expected int, a whole number",
     "int_from_float": "expected int, a whole number",
@@ -271,7 +277,7 @@ class Recipe:
         strong, weak = batches.num_strong, batches.num_weak
         if self.loss.method != "rounds":
             return [Span("masks", 0, iterations, strong, weak * self.loss.uses_weak)]
-        tags = round(teaching.tag_part * iterations) if teaching.tag_belief else 0
+        tags = round(teaching.tag_part * iterations) if teaching.learns_tags else 0
         rounds = [round(teaching.round_part * iterations)] * teaching.rounds
         lengths = [tags, iterations - tags - sum(rounds), *rounds]
         kinds = [("tags", 0, strong + weak), ("masks", strong, 0)] + [("round", teaching.round_strong, weak)] * len(
