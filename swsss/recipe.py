@@ -22,7 +22,7 @@ from pydantic.dataclasses import dataclass
 from .data import VOCFolder
 from .files import project_path
 
-# %% ../nbs/16_recipe.ipynb #0ed2c301
+# %% ../nbs/16_recipe.ipynb #cb720501
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 _Whole = Annotated[int, Field(ge=0, lt=2**63)]
 _Count = Annotated[int, Field(ge=1, lt=2**63)]
@@ -118,8 +118,8 @@ class RoundsRecipe:
     tagger: str = ""  # a run folder, or its network's file, whose tag network is taken as it is; '': it is learned
     tag_part: _Part = 0.24  # of the iterations: the tag network learns from whole photos
     tag_belief: _Number = 2.0  # how much its word counts where no tags are told; 0: no tag network
-    rounds: _Whole = 2  # how often the weak images are labelled anew
-    round_part: _Part = 0.22  # of the iterations: one round
+    rounds: _Whole = 1  # how often the weak images are labelled; a second round gained little
+    round_part: _Part = 0.33  # of the iterations: one round
     round_strong: _Whole = 2  # strong images a batch in a round, beside `num_weak` labelled by the network
 
     @model_validator(mode="after")
