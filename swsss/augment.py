@@ -6,7 +6,7 @@
 __all__ = ['LEVELS', 'COLOUR_OPS', 'PADDING', 'GEOMETRIC_OPS', 'example_photo', 'labels_by_colour', 'normalise', 'working_size',
            'reduced', 'autocontrast', 'brightness', 'colour', 'contrast', 'equalise', 'invert', 'posterise',
            'sharpness', 'solarise', 'scale', 'flip', 'shear', 'rotate', 'heavy_changes', 'light_changes', 'crop_pair',
-           'warp_crop', 'jitter']
+           'warp_crop', 'jitter', 'random_box']
 
 # %% ../nbs/10_augment.ipynb #70908b30
 import numpy as np
@@ -281,3 +281,15 @@ def jitter(
     pixels = (pixels - grey.mean()) * harder + grey.mean() * brighter
     tint = 20 * amount * rng.uniform(-1, 1, 3).astype(np.float32)
     return np.clip(np.rint(pixels + tint), 0, 255).astype(np.uint8)
+
+# %% ../nbs/10_augment.ipynb #3e8d96d5
+def random_box(
+    size,  # (height, width) of the crop, pixels
+    rng,  # numpy Generator
+    parts=(0.15, 0.5),  # of the crop's area: least and greatest
+) -> tuple[slice, slice]:  # rows, columns
+    "A box anywhere in the crop, up to twice as long one way as the crop is."
+    side, aspect = np.sqrt(rng.uniform(*parts)), np.exp(rng.uniform(-0.7, 0.7) / 2)
+    sides = [max(1, min(n, int(n * by))) for n, by in zip(size, (side * aspect, side / aspect), strict=True)]
+    starts = [int(rng.integers(n - k + 1)) for n, k in zip(size, sides, strict=True)]
+    return tuple(slice(start, start + k) for start, k in zip(starts, sides, strict=True))

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CACHE_BYTES', 'Batch', 'repeat_factors', 'one_turn', 'PairedBatches']
 
-# %% ../nbs/11_batches.ipynb #f97f3637
+# %% ../nbs/11_batches.ipynb #314e2d09
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -13,7 +13,17 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, get_worker_info
 
-from .augment import PADDING, crop_pair, heavy_changes, jitter, light_changes, normalise, reduced, warp_crop
+from swsss.augment import (
+    PADDING,
+    crop_pair,
+    heavy_changes,
+    jitter,
+    light_changes,
+    normalise,
+    random_box,
+    reduced,
+    warp_crop,
+)
 from .images import IGNORE_INDEX, cv2, read_beliefs
 from .lists import tags_of_labels
 
@@ -59,7 +69,7 @@ def one_turn(
     drawn = np.searchsorted(ends, rng.random() + np.arange(len(factors)), side="right")
     return rng.permutation(drawn.clip(max=len(factors) - 1))
 
-# %% ../nbs/11_batches.ipynb #c7c19ff7
+# %% ../nbs/11_batches.ipynb #838fef45
 CACHE_BYTES = 2**30  # of photos and masks kept in memory, all workers together
 
 
@@ -97,6 +107,7 @@ class PairedBatches(Dataset):
         repeat=0.0,  # threshold of `repeat_factors`; 0: all photos alike
         whole=False,  # whole photos, warped a little; there may be no strong ones
         beliefs=None,  # folder of PNGs of `write_beliefs`, the weak half's labels; None: it has none
+        cutmix=0.0,  # with beliefs: part of the weak images that get a box of another one
     ):
         self.folder, self.strong, self.weak = folder, list(strong), list(weak)
         self.longest_side, self.cache_bytes, self.cache, self.turns = longest_side, cache_bytes, {}, {}
@@ -106,7 +117,7 @@ class PairedBatches(Dataset):
         self.fill = np.rint(255 * self.mean).astype(np.uint8).tolist()
         self.seed, self.iterations = seed, iterations
         self.heavy, self.scales, self.weak_flip, self.weak_scale = heavy, tuple(scales), weak_flip, weak_scale
-        self.warp, self.whole, self.beliefs = warp, whole, beliefs
+        self.warp, self.whole, self.beliefs, self.cutmix = warp, whole, beliefs, cutmix
         self.with_mask = set(self.strong)
         self._check()
         self.factors = [
@@ -140,16 +151,28 @@ class PairedBatches(Dataset):
         size = tuple(np.max([photo[0].shape[:2] for photo in photos], 0)) if self.whole else self.crop
         samples = [self._sample(photo, size, iteration, slot) for slot, photo in enumerate(photos)]
         images, labels = (np.stack(part) for part in zip(*samples, strict=True))
+        tags = np.stack([self.folder.tags(name) for name in names])
+        if self.beliefs and self.cutmix:
+            self._mix(images, labels, tags, np.random.default_rng([self.seed, 3, iteration]))
         images, valid = torch.stack([normalise(image, self.mean, self.std) for image in images]), labels != PADDING
         images *= torch.from_numpy(valid)[:, None]  # the mean colour is rounded: make padding exactly 0
         weights = torch.from_numpy(np.where(valid, labels >> 8, 0) / np.float32(_SURE)) if self.beliefs else None
         labels = np.where(valid, labels & 255, IGNORE_INDEX).astype(np.int64)
         # A mask may show a class that its photo's tags forgot; off the tags its loss would be infinite.
-        tags = [self.folder.tags(name) for name in names]
         tags = [tag | tags_of_labels(mask, len(tag)) for tag, mask in zip(tags, labels, strict=True)]
         labels, tags = torch.from_numpy(labels), torch.from_numpy(np.stack(tags))
         has_labels = torch.tensor([name in self.with_mask or self.beliefs is not None for name in names])
         return Batch(images, labels, tags, has_labels, torch.from_numpy(valid), names, self.num_strong, weights)
+
+    def _mix(self, images, labels, tags, rng):
+        "Put a box of the next weak image over some of them, in place; the tags are then those of both."
+        weak = slice(self.num_strong, None)
+        before = [part[weak].copy() for part in (images, labels, tags)]
+        for k in range(len(before[0])):
+            if rng.random() < self.cutmix:
+                box, (image, label, tag) = random_box(labels.shape[1:], rng), (part[k - 1] for part in before)
+                images[self.num_strong + k][box], labels[self.num_strong + k][box] = image[box], label[box]
+                tags[self.num_strong + k] |= tag
 
     def names(
         self,

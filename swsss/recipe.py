@@ -22,7 +22,7 @@ from pydantic.dataclasses import dataclass
 from .data import VOCFolder
 from .files import project_path
 
-# %% ../nbs/16_recipe.ipynb #cb720501
+# %% ../nbs/16_recipe.ipynb #b453c94b
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 _Whole = Annotated[int, Field(ge=0, lt=2**63)]
 _Count = Annotated[int, Field(ge=1, lt=2**63)]
@@ -121,6 +121,8 @@ class RoundsRecipe:
     rounds: _Whole = 1  # how often the weak images are labelled; a second round gained little
     round_part: _Part = 0.33  # of the iterations: one round
     round_strong: _Whole = 2  # strong images a batch in a round, beside `num_weak` labelled by the network
+    cutmix: _Part = 0.5  # in a round: part of the weak images that get a box of another one
+    unaware: _Part = 0.2  # in a round: part of the losses that is taken over all classes, for use without tags
 
     @model_validator(mode="after")
     def _masks_come_first(self):

@@ -22,7 +22,7 @@ from .loss import class_aware_cross_entropy, class_aware_dice
 from .pct import Losses
 from .predict import working_logits
 
-# %% ../nbs/18_rounds.ipynb #fa35af46
+# %% ../nbs/18_rounds.ipynb #c978f69c
 def tag_losses(
     tag_logits: torch.Tensor,  # (N, C) of the tag network
     tags: torch.Tensor,  # (N, C) bool: the image-level labels
@@ -39,13 +39,16 @@ def believed_losses(
     tags: torch.Tensor,  # (N, C) bool: the image-level labels
     weights: torch.Tensor,  # (N, H, W) in 0..1: how sure a label is
     dice_weight: float = 1.0,  # of the Dice loss
+    unaware: float = 0.0,  # part of the losses that is taken over all classes
 ) -> Losses:  # `seg` alone is not 0
     "What a network learns from labels that it is not sure of: as from masks, each pixel by its weight."
-    per_pixel = class_aware_cross_entropy(logits, labels, tags, reduction="none")
-    seg = (weights * per_pixel).sum() / (labels != IGNORE_INDEX).sum().clamp(min=1)
-    if dice_weight:
-        seg = seg + dice_weight * class_aware_dice(logits, labels, tags, weights)
-    none = seg.new_zeros(())
+    seg, pixels = 0, (labels != IGNORE_INDEX).sum().clamp(min=1)
+    for part, allowed in ((1 - unaware, tags), (unaware, torch.ones_like(tags))):
+        if part:
+            per_pixel = class_aware_cross_entropy(logits, labels, allowed, reduction="none")
+            seg = seg + part * (weights * per_pixel).sum() / pixels
+            seg = seg + part * dice_weight * class_aware_dice(logits, labels, allowed, weights)
+    none = logits.new_zeros(())
     return Losses(seg, none, none, none)
 
 # %% ../nbs/18_rounds.ipynb #52823c35

@@ -6,7 +6,7 @@
 __all__ = ['ROUND_LR', 'build_networks', 'build_optimizer', 'check_shared_memory', 'load_batches', 'find_tagger', 'run_batches',
            'step_losses', 'require_finite', 'measure', 'stop_kindly', 'train']
 
-# %% ../nbs/21_train.ipynb #4b8d1bdb
+# %% ../nbs/21_train.ipynb #3d1e64da
 import os
 import shutil
 import signal
@@ -29,7 +29,7 @@ from .evaluate import DynamicEvaluation
 from .files import find_device, project_path
 from .model import DeepLabV3Plus, load_network, quick_depthwise
 from .pct import Losses, pct_losses, supervised_losses, two_halves
-from .recipe import BatchRecipe, LossRecipe, NetworkRecipe, OptimizerRecipe, Recipe, Span, crop_size
+from .recipe import BatchRecipe, LossRecipe, NetworkRecipe, OptimizerRecipe, Recipe, RoundsRecipe, Span, crop_size
 from .rounds import believed_losses, class_bias, tag_losses, write_round
 from .run import Run, networks_of
 
@@ -82,7 +82,7 @@ def build_optimizer(
 
     return optimizer, LambdaLR(optimizer, [polynomial if decays_ else lambda step: 1.0 for decays_ in decays])
 
-# %% ../nbs/21_train.ipynb #7e3b9335
+# %% ../nbs/21_train.ipynb #375b2d53
 def _leave_signals_to_parent(worker):
     "A signal to stop goes to the whole group of processes; the run decides when."
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -140,6 +140,7 @@ def load_batches(
         repeat=batches.repeat,
         whole=span.kind == "tags",
         beliefs=beliefs,
+        cutmix=recipe.teaching.cutmix,
     )
     return DataLoader(
         pairs,
@@ -200,19 +201,21 @@ def run_batches(
         weak = untold if span.kind == "round" else everything
         yield from load_batches(folder, strong, weak, recipe, network, span, start, beliefs)
 
-# %% ../nbs/21_train.ipynb #aaca7308
+# %% ../nbs/21_train.ipynb #8b38687a
 def step_losses(
     networks: nn.ModuleDict,
     batch: Batch,
     evaluation: DynamicEvaluation,
     recipe: LossRecipe,
+    teaching: RoundsRecipe,
 ) -> Losses:
     "The losses that a method takes from one batch."
     images, num_strong, joint = batch.images, batch.num_strong, recipe.joint_batch_norm
     if recipe.method == "rounds" and not num_strong:
         return tag_losses(networks["hybrid"].tagger(images), batch.tags)
     if recipe.method == "rounds" and batch.weights is not None:
-        return believed_losses(networks["hybrid"](images), batch.labels, batch.tags, batch.weights, recipe.dice_weight)
+        logits, how = networks["hybrid"](images), (recipe.dice_weight, teaching.unaware)
+        return believed_losses(logits, batch.labels, batch.tags, batch.weights, *how)
     logits = two_halves(networks["hybrid"], images, num_strong, joint)
     if recipe.method != "pct":
         tag_weight = recipe.tag_weight if recipe.method == "cce+tags" else 0
@@ -290,7 +293,7 @@ def stop_kindly():
         for number, handler in before.items():
             signal.signal(number, handler)
 
-# %% ../nbs/21_train.ipynb #e294ea4e
+# %% ../nbs/21_train.ipynb #bc2ec8b7
 def train(
     recipe: Recipe,
     folder: VOCFolder,
@@ -323,7 +326,7 @@ def train(
         for iteration, batch in enumerate(bar, start + 1):
             batch = batch.to(device)
             with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                losses = step_losses(networks, batch, evaluation, recipe.loss)
+                losses = step_losses(networks, batch, evaluation, recipe.loss, recipe.teaching)
             require_finite(losses, iteration, batch.names)
             optimizer.zero_grad()
             losses.total.backward()
