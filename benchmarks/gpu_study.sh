@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# The study of labels on one GPU, many runs side by side: small networks leave most of a card idle.
+#
+#     benchmarks/gpu_study.sh DATA [OUT]
+#
+# DATA is a folder of photos (data/README.md), OUT gets study.ipynb, results.csv and a curves.csv of all runs. What is
+# set in the environment gives way to nothing:
+#     RECIPE=small    SPLITS=15,92   METHODS=cce,pct,rounds   SEEDS="0 1 2"
+#     LENGTHS='{cce: 20000, pct: 5000, rounds: 12000}'    iterations of each method: of equal time on the card
+#     MORE='{}'       further parameters of train_pct.ipynb, such as '{longest_side: 344, crop: 192x128}'
+#     RUNS=runs       run folders; kept between calls, a call goes on where the last one stopped
+#     LIMIT=560       seconds, then every run is stopped kindly and kept: give the same line again until it says "done"
+#     JOBS=8          runs at a time
+#
+# The paper's networks: RECIPE=paper JOBS=1 METHODS=cce,pct LENGTHS='{cce: 20000, pct: 20000}' and some calls.
+#
+# On a machine without a network: make wheels where there is one, for that machine's Python,
+#     pip download -d wheels --only-binary=:all: --python-version 3.12 --platform manylinux_2_28_x86_64 '.[dev]'
+# (torch can be left out where the machine has it), send them as wheels/ with the checkout, and the photos as one tar
+# file: DATA may be photos.tar, which is unpacked once. Clothing Co-Parsing at its working size is about 30 MB:
+#     python benchmarks/shrink_folder.py DATA SMALLER --longest-side 344 && tar cf photos.tar -C SMALLER .
+set -euo pipefail
+cd "$(dirname "$0")/.."
+data=$1 out=${2:-runs/gpu-study}
+recipe=${RECIPE:-small} splits=${SPLITS:-15,92} methods=${METHODS:-cce,pct,rounds} seeds=${SEEDS:-0 1 2}
+lengths=${LENGTHS:-'{cce: 20000, pct: 5000, rounds: 12000}'} more=${MORE:-'{}'} runs=${RUNS:-runs}
+export limit=${LIMIT:-560} OMP_NUM_THREADS=1
+begun=$SECONDS
+
+if [ -d wheels ]; then
+    pip install -q --no-index --find-links wheels -e . papermill ipykernel
+fi
+if [ -f "$data" ]; then
+    mkdir -p "$runs/photos" && tar xf "$data" -C "$runs/photos" --skip-old-files
+    data=$runs/photos
+fi
+data=$(realpath "$data")
+name=$(basename "$data" | tr '[:upper:]' '[:lower:]')
+home=$runs/study-$name
+mkdir -p "$home" "$out"
+
+left() { echo $((limit - (SECONDS - begun))); }
+one() { # NAME SPLIT METHOD SEED ITERATIONS TAGGER: one run, stopped kindly at the limit
+    local path="$home/$1"
+    test ! -f "$path/finished.json" || return 0
+    timeout -s INT -k 25 "$(($(left) > 1 ? $(left) : 1))" python benchmarks/train_one.py "$path" --data "$data" \
+        --recipe "$recipe" --more "$more" split="$2" method="$3" seed="$4" iterations="$5" ${6:+tagger="$6"} \
+        >> "$home/$1.log" 2>&1 || true
+}
+export -f one left
+export home data recipe more begun
+
+length_of() { python -c "import sys, yaml; print(yaml.safe_load(sys.argv[1])[sys.argv[2]])" "$lengths" "$1"; }
+all=$(python -c "from swsss.data import VOCFolder; import sys; print(len(VOCFolder(sys.argv[1]).listed('train')))" "$data")
+tagger=
+if [[ ,$methods, == *,rounds,* ]]; then # one tag network serves all runs
+    tagger=$home/tags
+    one tags "${splits%%,*}@0" rounds 0 "$(($(length_of rounds) / 4))" ""
+    test -f "$tagger/finished.json" || { echo "stopped while learning the tags; give the same line again"; exit 3; }
+fi
+{
+    for seed in $seeds; do
+        for split in ${splits//,/ }; do
+            for method in ${methods//,/ }; do
+                length=$(length_of "$method")
+                echo "$split@$seed-$method-seed$seed-$length $split@$seed $method $seed $length" \
+                    "$([ "$method" = rounds ] && echo "$tagger")"
+            done
+        done
+        length=$(length_of cce)
+        echo "all-cce-seed$seed-$length all cce $seed $length"
+    done
+} > "$home/runs.txt"
+xargs -P "${JOBS:-8}" -I{} bash -c 'one {}' < "$home/runs.txt"
+
+unfinished=0
+while read -r run _; do
+    test -f "$home/$run/finished.json" || unfinished=$((unfinished + 1))
+done < "$home/runs.txt"
+python - "$home" "$out/curves.csv" << 'PYTHON'
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+parts = [pd.read_csv(file).assign(run=file.parent.name) for file in sorted(Path(sys.argv[1]).glob("*/metrics.csv"))]
+pd.concat(parts).to_csv(sys.argv[2], index=False)
+PYTHON
+if [ "$unfinished" -gt 0 ]; then
+    echo "$unfinished of $(wc -l < "$home/runs.txt") runs are not done; give the same line again"
+    exit 3
+fi
+python -m papermill nbs/study.ipynb "$out/study.ipynb" --no-progress-bar -y "{data: '$data', runs: '$(realpath "$runs")',
+    recipe: $recipe, splits: '$splits', methods: '$methods', seeds: '${seeds// /, }', lengths: $lengths, more: $more,
+    tagger: '$tagger', only_collect: true}"
+cp "$home/results.csv" "$out/"
+echo "done: $all masks in all; $out/study.ipynb"
