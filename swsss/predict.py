@@ -253,7 +253,7 @@ def working_logits(
 
 WORKING_SIDE = 1024  # pixels
 
-# %% ../nbs/17_predict.ipynb #bc84cfe3
+# %% ../nbs/17_predict.ipynb #3fe02ce8
 @torch.inference_mode()
 def tag_logits(
     model: nn.Module,  # with a `.tagger`, and .mean and .std
@@ -261,7 +261,8 @@ def tag_logits(
     flip: bool = True,  # ask for the mirrored photo, too
 ) -> torch.Tensor:  # (C,) float32 on the model's device; their sigmoid is how likely each class is shown
     "Which classes a network's tag network believes a photo to show."
-    small = normalise(reduced(image, TAG_SIDE), model.mean, model.std)
+    side = min(getattr(model, "longest_side", 0) or TAG_SIDE, TAG_SIDE)
+    small = normalise(reduced(image, side), model.mean, model.std)
     views = torch.stack([small, small.flip(-1)][: 1 + flip]).to(next(model.parameters()).device)
     with _in_eval_mode(model.tagger):
         return model.tagger(views).float().mean(0)

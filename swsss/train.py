@@ -6,7 +6,7 @@
 __all__ = ['ROUND_LR', 'build_networks', 'build_optimizer', 'check_shared_memory', 'load_batches', 'find_tagger', 'run_batches',
            'step_losses', 'require_finite', 'measure', 'stop_kindly', 'train']
 
-# %% ../nbs/21_train.ipynb #3d1e64da
+# %% ../nbs/21_train.ipynb #ba84b0da
 import os
 import shutil
 import signal
@@ -27,7 +27,7 @@ from .batches import Batch, PairedBatches
 from .data import VOCFolder
 from .evaluate import DynamicEvaluation
 from .files import find_device, project_path
-from .model import DeepLabV3Plus, load_network, quick_depthwise
+from .model import TAG_SIDE, DeepLabV3Plus, load_network, quick_depthwise
 from .pct import Losses, pct_losses, supervised_losses, two_halves
 from .recipe import BatchRecipe, LossRecipe, NetworkRecipe, OptimizerRecipe, Recipe, RoundsRecipe, Span, crop_size
 from .rounds import believed_losses, class_bias, tag_losses, write_round
@@ -82,7 +82,7 @@ def build_optimizer(
 
     return optimizer, LambdaLR(optimizer, [polynomial if decays_ else lambda step: 1.0 for decays_ in decays])
 
-# %% ../nbs/21_train.ipynb #375b2d53
+# %% ../nbs/21_train.ipynb #d1af3a2f
 def _leave_signals_to_parent(worker):
     "A signal to stop goes to the whole group of processes; the run decides when."
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -121,6 +121,7 @@ def load_batches(
     "Paired batches; methods without image-level labels draw no weak images."
     batches, workers = recipe.batches, recipe.bookkeeping.workers
     check_shared_memory(batches, span.num_strong + span.num_weak, workers)
+    side, whole = batches.longest_side, span.kind == "tags"
     pairs = PairedBatches(
         folder,
         strong,
@@ -135,10 +136,10 @@ def load_batches(
         heavy=batches.heavy,
         weak_flip=batches.weak_flip,
         weak_scale=batches.weak_scale,
-        longest_side=batches.longest_side,
+        longest_side=min(side or TAG_SIDE, TAG_SIDE) if whole else side,
         warp=batches.warp,
         repeat=batches.repeat,
-        whole=span.kind == "tags",
+        whole=whole,
         beliefs=beliefs,
         cutmix=recipe.teaching.cutmix,
     )
