@@ -315,11 +315,12 @@ def _brush_labels(task: dict, meaning: dict[str, int]) -> np.ndarray:
         labels[decode_brush(one["value"]["rle"], size)] = meaning[name]
     return labels
 
-# %% ../nbs/08_formats.ipynb #50c4e0b8
+# %% ../nbs/08_formats.ipynb #b5b035d7
 def _card(classes: tuple[str, ...]) -> str:
     "README.md of the folder."
     id2label = json.dumps({str(k): name for k, name in enumerate(classes)}, indent=2, ensure_ascii=False)
-    head = "---\ntask_categories:\n- image-segmentation\nconfigs:\n- config_name: default\n  drop_labels: true\n---\n"
+    files = '  data_files:\n  - split: train\n    path: ["metadata.jsonl", "images/**", "labels/**"]'  # not classes.txt
+    head = f"---\ntask_categories:\n- image-segmentation\nconfigs:\n- config_name: default\n{files}\n---\n"
     return (
         f"{head}\n# Labels of swsss\n\n`image` is the photo, `label` its label map: 8-bit class indices, "
         f"{IGNORE_INDEX} is void.\n\n`id2label`:\n\n```json\n{id2label}\n```\n\n"
