@@ -365,7 +365,7 @@ WRITERS = {
 }
 ENDINGS = {"voc": ".zip", "cvat": ".zip", "coco": ".json", "labelstudio": ".json", "datasets": ""}
 
-# %% ../nbs/08_formats.ipynb #b932800f
+# %% ../nbs/08_formats.ipynb #88d20987
 def _reading(read: Callable[[], np.ndarray], where: str) -> np.ndarray:
     "Read one label; one sentence where that fails."
     try:
@@ -429,7 +429,8 @@ def _labels_of_folder(folder: Path, classes: tuple[str, ...]) -> dict[str, Calla
     masks, listing = exported_masks(folder)
     if (folder / "metadata.jsonl").is_file():
         masks = folder / "labels"
-    named = next(filter(Path.is_file, [masks.parent / "classes.txt", folder / "classes.txt"]), None)
+    places = [folder] if masks == folder else [masks.parent, folder]
+    named = next(filter(Path.is_file, (place / "classes.txt" for place in places)), None)
     if named and listing is None and (own := read_text(named).split("\n")[:-1]) != list(classes):
         raise ValueError(f"{named} names the classes {short(', '.join(own), 300)}; here they are {', '.join(classes)}.")
     labelmap = None if listing is None else read_labelmap(listing, classes)
