@@ -13,7 +13,7 @@ from PIL import Image
 
 from .images import IGNORE_INDEX, read_labels
 
-# %% ../nbs/06_convert.ipynb #7eb6a167
+# %% ../nbs/06_convert.ipynb #7efcbabc
 VOID_NAMES = {"void", "ignore", "ignored", "ignored region", "boundary", "unlabelled", "unlabeled"}
 VOID_COLOUR = (224, 224, 192)  # VOC's border
 
@@ -32,7 +32,7 @@ def read_labelmap(path, classes):  # -> [(r, g, b), class index], a pair a line,
         except ValueError:
             raise ValueError(f"{path}, line {number}: {line!r} is not `name:r,g,b:parts:actions`") from None
         name = name.strip()
-        index = IGNORE_INDEX if name.lower() in VOID_NAMES else wanted.get(name)
+        index = wanted.get(name, IGNORE_INDEX if name.lower() in VOID_NAMES else None)
         if index is None:
             raise ValueError(f"{path}, line {number}: {name!r} is not a class; the classes are {', '.join(classes)}")
         found.append((rgb, index))

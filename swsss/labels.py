@@ -7,7 +7,7 @@ __all__ = ['SCORE_COLUMNS', 'VERDICTS', 'JUDGEMENT_COLUMNS', 'USES', 'agreement'
            'append_score', 'write_scores', 'read_judgements', 'Judgements', 'read_corrected', 'import_labels',
            'usable_labels', 'stage2_folder', 'write_pseudo_labels']
 
-# %% ../nbs/22_labels.ipynb #742900e2
+# %% ../nbs/22_labels.ipynb #a12ed76f
 import csv
 import io
 import json
@@ -22,10 +22,10 @@ from filelock import FileLock
 from torch import nn
 from tqdm import tqdm
 
-from .convert import exported_masks, read_exported_mask, read_labelmap
 from .data import VOCFolder
 from .evaluate import trust, weakest_class
 from .files import read_json, write_json, write_whole
+from .formats import open_export
 from .images import IGNORE_INDEX, write_labels
 from .lists import decode_table, label_maps
 from .photos import PhotoFolder
@@ -204,47 +204,48 @@ class Judgements:
             out.writeheader()
             out.writerows(rows[name] for name in sorted(rows))
 
-# %% ../nbs/22_labels.ipynb #9eb22bf4
+# %% ../nbs/22_labels.ipynb #3737a944
 def read_corrected(label_dir: Path) -> list[str]:
     "Names whose label came from a person."
     path = Path(label_dir) / "corrected.txt"
     return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
 
-def _check_label(labels: np.ndarray, folder: VOCFolder, name: str, path: Path) -> None:
+def _check_label(labels: np.ndarray, folder: VOCFolder | PhotoFolder, name: str, export: Path) -> None:
     "One sentence where a label doesn't fit its photo or its classes."
-    size = folder.image(name).shape[:2]
+    size, label = folder.image(name).shape[:2], f"{export}: the label of {name}"
     if labels.shape != size:
         raise ValueError(
-            f"{path} is {labels.shape[1]} x {labels.shape[0]}, its photo {size[1]} x {size[0]}: not its label"
+            f"{label} is {labels.shape[1]} x {labels.shape[0]}, its photo {size[1]} x {size[0]}: not its label"
         )
     if wrong := set(np.unique(labels).tolist()) - {*range(folder.num_classes), IGNORE_INDEX}:
-        raise ValueError(f"{path} holds {sorted(wrong)[:5]}; classes are 0 to {folder.num_classes - 1}, void is 255")
+        raise ValueError(f"{label} holds {sorted(wrong)[:5]}; classes are 0 to {folder.num_classes - 1}, void is 255")
 
 
 def import_labels(
-    export: Path,  # unpacked export with SegmentationClass/NAME.png, or a folder of NAME.png
+    export: Path,  # a zip, JSON or folder as `open_export` reads it, such as CVAT's, or a folder of NAME.png
     label_dir: Path,  # a label folder: its own labels of these names are replaced; made if it does not exist
-    folder: VOCFolder,  # whose photos these are
+    folder: VOCFolder | PhotoFolder,  # whose photos these are
 ) -> tuple[list, list]:  # names imported, names that the folder does not list
     "Put labels made or corrected elsewhere into a label folder; all are checked before any is replaced."
-    masks, listing = exported_masks(export)
-    labelmap = None if listing is None else read_labelmap(listing, folder.classes)
-    listed, label_dir, paths = set(folder.names), Path(label_dir), label_maps(masks)
-    known = {name: path for name, path in paths.items() if name in listed}
-    if not known:
-        raise ValueError(f"{masks} holds no PNG named as a photo of {folder.root}, such as {folder.names[0]}.png")
-    for name, path in known.items():  # before anything is replaced
-        _check_label(read_exported_mask(path, labelmap), folder, name, path)
-    if not (label_dir / "labels.json").exists():
-        claim_label_folder(label_dir, {"imported": True})
-    for name, path in known.items():
-        write_labels(label_dir / f"{name}.png", read_exported_mask(path, labelmap))
+    listed, label_dir = set(folder.names), Path(label_dir)
+    with open_export(export, folder.classes) as labels:
+        known = {name: read for name, read in labels.items() if name in listed}
+        if not known:
+            raise ValueError(
+                f"{export} holds no label named as a photo of {folder.root}, such as {folder.names[0]}.png"
+            )
+        for name, read in known.items():  # before anything is replaced
+            _check_label(read(), folder, name, export)
+        if not (label_dir / "labels.json").exists():
+            claim_label_folder(label_dir, {"imported": True})
+        for name, read in known.items():
+            write_labels(label_dir / f"{name}.png", read())
     corrected = sorted({*read_corrected(label_dir), *known})
     write_whole(label_dir / "corrected.txt", lambda tmp: tmp.write_text("\n".join(corrected) + "\n", encoding="utf-8"))
-    return list(known), [name for name in paths if name not in listed]
+    return list(known), [name for name in labels if name not in listed]
 
-# %% ../nbs/22_labels.ipynb #b4a71e60
+# %% ../nbs/22_labels.ipynb #3c543a3f
 USES = ("all", "not rejected", "accepted")
 
 
@@ -260,7 +261,8 @@ def usable_labels(
     judged, strong = {name: row["verdict"] for name, row in read_judgements(label_dir).items()}, set(strong)
     accepted = set(read_corrected(label_dir)) | {name for name, verdict in judged.items() if verdict == "accepted"}
     rejected = {name for name, verdict in judged.items() if verdict == "rejected"}
-    labelled = set(label_maps(label_dir))
+    there, label_dir = label_maps(label_dir), Path(label_dir)  # of new photos a label may lie in a folder within
+    labelled = {name for name in names if name in there or (label_dir / f"{name}.png").is_file()}
     if use == "accepted":
         labelled &= accepted
     if use != "all":

@@ -22,7 +22,7 @@ from pydantic.dataclasses import dataclass
 from .data import VOCFolder
 from .files import project_path
 
-# %% ../nbs/16_recipe.ipynb #b453c94b
+# %% ../nbs/16_recipe.ipynb #82c75568
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 _Whole = Annotated[int, Field(ge=0, lt=2**63)]
 _Count = Annotated[int, Field(ge=1, lt=2**63)]
@@ -116,11 +116,11 @@ class RoundsRecipe:
     "How a network teaches itself, for the method 'rounds'."
 
     tagger: str = ""  # a run folder, or its network's file, whose tag network is taken as it is; '': it is learned
-    tag_part: _Part = 0.24  # of the iterations: the tag network learns from whole photos
+    tag_part: _Part = 0.2  # of the iterations: the tag network learns from whole photos
     tag_belief: _Number = 2.0  # how much its word counts where no tags are told; 0: no tag network
     rounds: _Whole = 1  # how often the weak images are labelled; a second round gained little
-    round_part: _Part = 0.33  # of the iterations: one round
-    round_strong: _Whole = 2  # strong images a batch in a round, beside `num_weak` labelled by the network
+    round_part: _Part = 0.2  # of the iterations: one round
+    round_strong: _Whole = 6  # strong images a batch in a round, beside `num_weak` labelled by the network
     cutmix: _Part = 0.5  # in a round: part of the weak images that get a box of another one
     unaware: _Part = 0.2  # in a round: part of the losses that is taken over all classes, for use without tags
 
@@ -305,7 +305,7 @@ def _groups() -> dict[str, str]:
 
 GROUPS = _groups()
 
-# %% ../nbs/16_recipe.ipynb #42913a57
+# %% ../nbs/16_recipe.ipynb #35b5f41d
 SMALL = {
     "backbone": "tf_efficientnet_lite0",
     "output_stride": 16,
@@ -327,7 +327,7 @@ SMALL = {
     "classifier_lr": 1.0,
     "weight_decay": 1e-2,
     "warmup": 50,
-    "iterations": 3600,
+    "iterations": 4300,
     "save_every": 200,
     "snapshot_every": 400,
 }
