@@ -13,7 +13,7 @@ import ipywidgets as widgets
 from .gallery import SCORES, Gallery, Thumbnails, score_text
 from .widgets import ThumbGrid, button, dropdown, row
 
-# %% ../nbs/36_grid.ipynb #a8d91a2c
+# %% ../nbs/36_grid.ipynb #1028a166
 class Controls:
     "Search, sort and filters of a gallery, as a row of widgets."
 
@@ -34,7 +34,7 @@ class Controls:
         self.tag = dropdown("Class", named, "150px")
         self.confused = dropdown("Confused", named, "170px")
         self.kind = dropdown("Images", ["all", "strong", "weak"], "130px")
-        self.judged = dropdown("Judged", ["all", "unjudged", "accepted", "rejected"], "150px")
+        self.judged = dropdown("Judged", ["all", "unjudged", "accepted", "rejected", "corrected"], "150px")
         self.confused.layout.display = None if truth else "none"
         self.confused.tooltip = "images in which this class has an IoU below one half"
         self.kind.tooltip = "strong: the networks learned from its mask; weak: from its tags alone"
@@ -57,7 +57,7 @@ class Controls:
         names = ["text", "sort", "best_first", "tag", "confused", "kind", "judged"]
         return {name: widget.value for name, widget in zip(names, self.all, strict=True)}
 
-# %% ../nbs/36_grid.ipynb #639eca4f
+# %% ../nbs/36_grid.ipynb #8d76db9b
 class Pages:
     "The grid: names in order, the page that is shown, and what is selected."
 
@@ -122,7 +122,7 @@ class Pages:
         self.grid.verdicts = {name: judgements.verdict(name) for name in self.shown}
 
     def _item(self, name, jpeg, error):
-        strong = bool(self.gallery.table.at[name, "strong"])
+        signs = {"strong": bool(self.gallery.table.at[name, "strong"]), "corrected": name in self.gallery.corrected}
         tags = ", ".join(self.gallery.tag_names(name))
         score = score_text(self.gallery, name, self.sort)
-        return {"name": name, "jpeg": jpeg, "error": error, "score": score, "strong": strong, "tags": tags}
+        return {"name": name, "jpeg": jpeg, "error": error, "score": score, "tags": tags, **signs}
