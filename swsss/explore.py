@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PALETTES', 'GRID_HELP', 'DETAIL_HELP', 'HEARD', 'PAUSE', 'class_choices', 'Correction', 'minutes', 'Explorer']
 
-# %% ../nbs/37_explore.ipynb #8259f2fa
+# %% ../nbs/37_explore.ipynb #994cfaa0
 import time
 import zlib
 from collections import Counter
@@ -25,7 +25,7 @@ from .images import IGNORE_INDEX, cv2, voc_palette
 from .labels import check_label, own_label, restore_own, write_corrected
 from .results import Results, find_results, label_folders
 from .run import short_name
-from .show import class_name, css_colour, safe_palette
+from .show import class_name, clear_palette, css_colour, safe_palette
 from .widgets import Editor, Keys, Panels, button, dropdown, explorer_box, row, shown_live, title_html
 
 # %% ../nbs/37_explore.ipynb #337affcb
@@ -144,8 +144,8 @@ def minutes(
     "A time as a clock shows it."
     return f"{seconds // 60}:{seconds % 60:02}"
 
-# %% ../nbs/37_explore.ipynb #6ac91bf2
-PALETTES = {"VOC colours": voc_palette, "colour-blind safe": safe_palette}
+# %% ../nbs/37_explore.ipynb #0e346616
+PALETTES = {"clear colours": clear_palette, "VOC colours": voc_palette, "colour-blind safe": safe_palette}
 GRID_HELP = (
     "Click opens a label. Shift-click, Ctrl-click, Space or a rectangle select several, Ctrl-A all; A accept, "
     "R reject, U take back. N next unjudged · Ctrl-Z undo · ← → turn the page."
@@ -231,7 +231,8 @@ class Explorer:
         self._fill_picker()
         self.top = row(self.picker, self.head, self.pages.pager)
         self.top.add_class("swsss-top")
-        views = [self.top, self.controls.box, self.about, self.bar, self.pages.grid, self.panels, self.status]
+        views = [self.top, self.controls.box, self.about, self.bar, self.pages.grid, self.pages.legend]
+        views += [self.panels, self.status]
         self.refresh()
         self.box.children = (*views, self.keys, self.correction.editor)
 
@@ -472,7 +473,8 @@ class Explorer:
         self._show_view("grid")
 
     def _show_view(self, view):
-        in_grid, in_detail = [self.top, self.controls.box, self.pages.grid, self.all, self.chosen], []
+        in_grid, in_detail = [self.top, self.controls.box, self.pages.grid, self.pages.legend], []
+        in_grid += [self.all, self.chosen]
         in_detail += [self.about, self.panels, self.moves, self.note]
         for widget in in_grid + in_detail:
             widget.layout.display = None if (widget in in_grid) == (view == "grid") else "none"

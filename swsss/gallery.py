@@ -7,7 +7,7 @@ __all__ = ['COUNTS_FILE', 'SCORES', 'THUMBNAIL', 'SHARES', 'count_label', 'class
            'correction_gain', 'History', 'encode', 'thumbnail', 'Thumbnails', 'score_text', 'show_page',
            'order_quality', 'show_order_quality']
 
-# %% ../nbs/32_gallery.ipynb #99da3283
+# %% ../nbs/32_gallery.ipynb #d2362f55
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -21,10 +21,10 @@ import pandas as pd
 from .data import VOCFolder
 from .evaluate import iou_of_counts
 from .files import write_whole
-from .images import IGNORE_INDEX, cv2, read_labels, voc_palette
+from .images import IGNORE_INDEX, cv2, read_labels
 from .labels import Judgements, own_label, read_corrected, read_scores
 from .lists import label_maps
-from .show import add_legend, legend_patches, overlay, safe_palette
+from .show import add_legend, clear_palette, legend_patches, overlay, safe_palette
 
 # %% ../nbs/32_gallery.ipynb #05819929
 COUNTS_FILE = ".truth_counts.npz"
@@ -264,7 +264,7 @@ class History:
         target.append(source.pop())
         return list(target[-1][which])
 
-# %% ../nbs/32_gallery.ipynb #32050dbf
+# %% ../nbs/32_gallery.ipynb #038d8dc7
 THUMBNAIL = 176  # longest side in pixels: sharp at 132 CSS pixels on most screens
 
 
@@ -302,7 +302,7 @@ class Thumbnails:
         keep=600,  # thumbnails in memory, about 6 kB each
     ):
         self.folder, self.label_dir, self.keep = folder, Path(label_dir), keep
-        self.palette, self.made, self.lock = voc_palette(), OrderedDict(), Lock()
+        self.palette, self.made, self.lock = clear_palette(), OrderedDict(), Lock()
         self.pool, self.ahead = ThreadPoolExecutor(2), []
 
     def _make(self, name):
@@ -354,7 +354,7 @@ class Thumbnails:
         with self.lock:
             self.palette, self.made = palette, OrderedDict()
 
-# %% ../nbs/32_gallery.ipynb #a4e0dcf8
+# %% ../nbs/32_gallery.ipynb #849d1d9f
 def score_text(
     gallery,  # a Gallery
     name: str,  # of the image
@@ -386,7 +386,7 @@ def show_page(
             ax.imshow(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB))
         ax.set_title(f"{name}\n{'cannot be read' if error else score_text(gallery, name, sort)}", fontsize=7)
     present = np.flatnonzero(np.any([gallery.folder.tags(name) for name in names], axis=0))
-    add_legend(fig, legend_patches([c for c in present if c > 0], gallery.folder.classes))
+    add_legend(fig, legend_patches([c for c in present if c > 0], gallery.folder.classes, clear_palette()))
     plt.close(fig)
     return fig
 

@@ -5,12 +5,15 @@
 # %% auto #0
 __all__ = ['Controls', 'Pages']
 
-# %% ../nbs/36_grid.ipynb #25ac7901
+# %% ../nbs/36_grid.ipynb #b618244a
 from collections.abc import Callable
+from html import escape
 
 import ipywidgets as widgets
+import numpy as np
 
 from .gallery import SCORES, Gallery, Thumbnails, score_text
+from .show import css_colour
 from .widgets import ThumbGrid, button, dropdown, row
 
 # %% ../nbs/36_grid.ipynb #1028a166
@@ -57,7 +60,7 @@ class Controls:
         names = ["text", "sort", "best_first", "tag", "confused", "kind", "judged"]
         return {name: widget.value for name, widget in zip(names, self.all, strict=True)}
 
-# %% ../nbs/36_grid.ipynb #8d76db9b
+# %% ../nbs/36_grid.ipynb #eddc2e98
 class Pages:
     "The grid: names in order, the page that is shown, and what is selected."
 
@@ -72,7 +75,7 @@ class Pages:
         self.names, self.known, self.number, self.sort = [], set(), 0, "name"
         self.grid.on_msg(lambda _, message, buffers: opened(message["open"]))
         back, on = button("‹", "previous page (←)", lambda: self.turn(-1)), button("›", "next page (→)", self.turn)
-        self.pager = row(back, self.text, on)
+        self.pager, self.legend = row(back, self.text, on), widgets.HTML()
 
     @property
     def shown(self) -> list:
@@ -115,6 +118,14 @@ class Pages:
         with self.grid.hold_sync():
             self.grid.items = [self._item(name, *one) for name, one in zip(self.shown, made, strict=True)]
             self.mark()
+        self.legend.value = self._legend()
+
+    def _legend(self):
+        folder, palette = self.gallery.folder, self.thumbs.palette
+        present = np.flatnonzero(np.any([folder.tags(name) for name in self.shown], axis=0)) if self.shown else []
+        chip = "<span class='swsss-kind'><span class='swsss-swatch' style='background:{}'></span>{}</span>"
+        chips = [chip.format(css_colour(palette[c]), escape(folder.classes[c])) for c in present if c > 0]
+        return f"<div class='swsss-errors'>{''.join(chips)}</div>"
 
     def mark(self):
         "Draw the verdicts anew."
