@@ -65,7 +65,7 @@ class Networks:
                 self.answers.popitem(last=False)
         return self.answers[name]
 
-# %% ../nbs/33_detail.ipynb #a3bd5cc3
+# %% ../nbs/33_detail.ipynb #00cc2188
 DISAGREEMENT_COLOUR = np.array([200, 40, 150], np.uint8)
 LONGEST = 1600  # pixels, the longest side that is shown: more than a panel has on any screen
 
@@ -112,6 +112,12 @@ class Detail:
     def ask(self):
         "Let the networks answer; slow."
         self.answers = self.networks.ask(self.name, self.photo)
+
+    def probabilities(self) -> np.ndarray | None:  # (C, h, w) float16, of the photo as it is shown
+        "What the networks say together, asked where they have not answered; None where there is none to ask."
+        if not self.answers and self.networks.paths:
+            self.ask()
+        return sum(self.answers.values()) / len(self.answers) if self.answers else None
 
     @property
     def maps(self) -> dict:  # {network: (h, w) label map, of the photo as it is shown}

@@ -5,15 +5,18 @@
 # %% auto #0
 __all__ = ['Controls', 'Pages']
 
-# %% ../nbs/36_grid.ipynb #25ac7901
+# %% ../nbs/36_grid.ipynb #b618244a
 from collections.abc import Callable
+from html import escape
 
 import ipywidgets as widgets
+import numpy as np
 
 from .gallery import SCORES, Gallery, Thumbnails, score_text
+from .show import css_colour
 from .widgets import ThumbGrid, button, dropdown, row
 
-# %% ../nbs/36_grid.ipynb #a8d91a2c
+# %% ../nbs/36_grid.ipynb #1028a166
 class Controls:
     "Search, sort and filters of a gallery, as a row of widgets."
 
@@ -34,7 +37,7 @@ class Controls:
         self.tag = dropdown("Class", named, "150px")
         self.confused = dropdown("Confused", named, "170px")
         self.kind = dropdown("Images", ["all", "strong", "weak"], "130px")
-        self.judged = dropdown("Judged", ["all", "unjudged", "accepted", "rejected"], "150px")
+        self.judged = dropdown("Judged", ["all", "unjudged", "accepted", "rejected", "corrected"], "150px")
         self.confused.layout.display = None if truth else "none"
         self.confused.tooltip = "images in which this class has an IoU below one half"
         self.kind.tooltip = "strong: the networks learned from its mask; weak: from its tags alone"
@@ -57,7 +60,7 @@ class Controls:
         names = ["text", "sort", "best_first", "tag", "confused", "kind", "judged"]
         return {name: widget.value for name, widget in zip(names, self.all, strict=True)}
 
-# %% ../nbs/36_grid.ipynb #639eca4f
+# %% ../nbs/36_grid.ipynb #eddc2e98
 class Pages:
     "The grid: names in order, the page that is shown, and what is selected."
 
@@ -72,7 +75,7 @@ class Pages:
         self.names, self.known, self.number, self.sort = [], set(), 0, "name"
         self.grid.on_msg(lambda _, message, buffers: opened(message["open"]))
         back, on = button("‹", "previous page (←)", lambda: self.turn(-1)), button("›", "next page (→)", self.turn)
-        self.pager = row(back, self.text, on)
+        self.pager, self.legend = row(back, self.text, on), widgets.HTML()
 
     @property
     def shown(self) -> list:
@@ -115,6 +118,14 @@ class Pages:
         with self.grid.hold_sync():
             self.grid.items = [self._item(name, *one) for name, one in zip(self.shown, made, strict=True)]
             self.mark()
+        self.legend.value = self._legend()
+
+    def _legend(self):
+        folder, palette = self.gallery.folder, self.thumbs.palette
+        present = np.flatnonzero(np.any([folder.tags(name) for name in self.shown], axis=0)) if self.shown else []
+        chip = "<span class='swsss-kind'><span class='swsss-swatch' style='background:{}'></span>{}</span>"
+        chips = [chip.format(css_colour(palette[c]), escape(folder.classes[c])) for c in present if c > 0]
+        return f"<div class='swsss-errors'>{''.join(chips)}</div>"
 
     def mark(self):
         "Draw the verdicts anew."
@@ -122,7 +133,7 @@ class Pages:
         self.grid.verdicts = {name: judgements.verdict(name) for name in self.shown}
 
     def _item(self, name, jpeg, error):
-        strong = bool(self.gallery.table.at[name, "strong"])
+        signs = {"strong": bool(self.gallery.table.at[name, "strong"]), "corrected": name in self.gallery.corrected}
         tags = ", ".join(self.gallery.tag_names(name))
         score = score_text(self.gallery, name, self.sort)
-        return {"name": name, "jpeg": jpeg, "error": error, "score": score, "strong": strong, "tags": tags}
+        return {"name": name, "jpeg": jpeg, "error": error, "score": score, "tags": tags, **signs}

@@ -4,15 +4,17 @@
 
 # %% auto #0
 __all__ = ['SCORE_COLUMNS', 'VERDICTS', 'JUDGEMENT_COLUMNS', 'USES', 'agreement', 'claim_label_folder', 'read_scores',
-           'append_score', 'write_scores', 'read_judgements', 'Judgements', 'read_corrected', 'import_labels',
-           'usable_labels', 'stage2_folder', 'write_pseudo_labels']
+           'append_score', 'write_scores', 'read_judgements', 'Judgements', 'read_corrected', 'own_label',
+           'write_corrected', 'restore_own', 'check_label', 'import_labels', 'usable_labels', 'stage2_folder',
+           'write_pseudo_labels']
 
-# %% ../nbs/22_labels.ipynb #a12ed76f
+# %% ../nbs/22_labels.ipynb #9af9afe9
 import csv
 import io
 import json
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -103,9 +105,9 @@ def write_scores(label_dir: Path, scores: pd.DataFrame) -> None:
         lambda tmp: scores.to_csv(tmp, index=False, lineterminator="\n", encoding="utf-8"),
     )
 
-# %% ../nbs/22_labels.ipynb #bf051750
+# %% ../nbs/22_labels.ipynb #2905deec
 VERDICTS = ("accepted", "rejected")
-JUDGEMENT_COLUMNS = ["name", "verdict", "note", "time"]
+JUDGEMENT_COLUMNS = ["name", "verdict", "note", "time", "seconds"]
 
 
 def _table(path: Path) -> list[dict[str, str]]:
@@ -129,6 +131,8 @@ def read_judgements(
         row["verdict"] = row["verdict"].lower()
         if row["verdict"] not in ("", *VERDICTS):
             raise ValueError(f"{path}, line {number}: {row['verdict']!r} is no verdict; write {' or '.join(VERDICTS)}.")
+        if row["seconds"] and not row["seconds"].isdecimal():
+            raise ValueError(f"{path}, line {number}: {row['seconds']!r} is no whole number of seconds.")
         if row["name"] and row["time"] >= rows.get(row["name"], row)["time"]:
             rows[row["name"]] = row
     return rows
@@ -170,6 +174,13 @@ class Judgements:
         "The note on a label."
         return self.rows.get(name, {}).get("note", "")
 
+    def seconds(
+        self,
+        name: str,  # of the image
+    ) -> int:
+        "How long a person has worked on correcting a label."
+        return int(self.rows.get(name, {}).get("seconds") or 0)
+
     def set(
         self,
         names: str | list[str],  # of one image or of several
@@ -182,7 +193,7 @@ class Judgements:
 
     def update(
         self,
-        changes: dict[str, dict],  # name -> its 'verdict', 'note'; what is None or not there stays as it is
+        changes: dict[str, dict],  # name -> its 'verdict', 'note', 'seconds'; what is None or not there stays as it is
     ):
         "Keep many changes in one write; all of them or none are on the disk when this returns."
         for verdict in {change.get("verdict") for change in changes.values()} - {None, "", *VERDICTS}:
@@ -204,22 +215,71 @@ class Judgements:
             out.writeheader()
             out.writerows(rows[name] for name in sorted(rows))
 
-# %% ../nbs/22_labels.ipynb #3737a944
+# %% ../nbs/22_labels.ipynb #8f7a5027
 def read_corrected(label_dir: Path) -> list[str]:
     "Names whose label came from a person."
     path = Path(label_dir) / "corrected.txt"
     return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
 
-def _check_label(labels: np.ndarray, folder: VOCFolder | PhotoFolder, name: str, export: Path) -> None:
+def own_label(
+    label_dir: Path,
+    name: str,  # of an image with a corrected label
+) -> Path:  # not there where no network had labelled it
+    "Where the network's own label of an image is kept."
+    return Path(label_dir) / "network" / f"{name}.png"
+
+
+def _list_corrected(label_dir: Path, change) -> None:
+    "Write the list of corrected labels as `change` makes it."
+    path = Path(label_dir) / "corrected.txt"
+    with FileLock(path.with_name(".corrected.txt.lock"), timeout=10):
+        text = "".join(f"{name}\n" for name in sorted(change(set(read_corrected(label_dir)))))
+        write_whole(path, lambda tmp: tmp.write_text(text, encoding="utf-8"))
+
+
+def write_corrected(
+    label_dir: Path,
+    labels: Iterable[tuple[str, np.ndarray]],  # names and (H, W) maps
+) -> None:
+    "Put a person's labels in place of the network's, each whole or not at all."
+    known, written = set(read_corrected(label_dir)), []
+    for name, one in labels:
+        path, own = Path(label_dir) / f"{name}.png", own_label(label_dir, name)
+        if path.is_file() and name not in known and not own.exists():
+            write_whole(own, lambda tmp, path=path: shutil.copyfile(path, tmp))
+        write_labels(path, one)
+        written.append(name)
+    _list_corrected(label_dir, lambda corrected: corrected | set(written))
+
+
+def restore_own(
+    label_dir: Path,
+    name: str,  # of an image with a corrected label
+) -> None:
+    "Put the network's own label back; the corrected one is gone then."
+    own = own_label(label_dir, name)
+    if not own.is_file():
+        raise FileNotFoundError(f"{label_dir} keeps no label of the network for {name}.")
+    write_whole(Path(label_dir) / f"{name}.png", lambda tmp: shutil.copyfile(own, tmp))
+    _list_corrected(label_dir, lambda corrected: corrected - {name})
+    own.unlink()
+
+# %% ../nbs/22_labels.ipynb #e1dc3022
+def check_label(
+    labels: np.ndarray,  # (H, W)
+    folder: VOCFolder | PhotoFolder,
+    name: str,  # of the image
+    path: str | Path,  # what the error calls it
+) -> None:
     "One sentence where a label doesn't fit its photo or its classes."
-    size, label = folder.image(name).shape[:2], f"{export}: the label of {name}"
+    size = folder.image(name).shape[:2]
     if labels.shape != size:
         raise ValueError(
-            f"{label} is {labels.shape[1]} x {labels.shape[0]}, its photo {size[1]} x {size[0]}: not its label"
+            f"{path} is {labels.shape[1]} x {labels.shape[0]}, its photo {size[1]} x {size[0]}: not its label"
         )
     if wrong := set(np.unique(labels).tolist()) - {*range(folder.num_classes), IGNORE_INDEX}:
-        raise ValueError(f"{label} holds {sorted(wrong)[:5]}; classes are 0 to {folder.num_classes - 1}, void is 255")
+        raise ValueError(f"{path} holds {sorted(wrong)[:5]}; classes are 0 to {folder.num_classes - 1}, void is 255")
 
 
 def import_labels(
@@ -236,35 +296,33 @@ def import_labels(
                 f"{export} holds no label named as a photo of {folder.root}, such as {folder.names[0]}.png"
             )
         for name, read in known.items():  # before anything is replaced
-            _check_label(read(), folder, name, export)
+            check_label(read(), folder, name, f"{export}: the label of {name}")
         if not (label_dir / "labels.json").exists():
             claim_label_folder(label_dir, {"imported": True})
-        for name, read in known.items():
-            write_labels(label_dir / f"{name}.png", read())
-    corrected = sorted({*read_corrected(label_dir), *known})
-    write_whole(label_dir / "corrected.txt", lambda tmp: tmp.write_text("\n".join(corrected) + "\n", encoding="utf-8"))
+        write_corrected(label_dir, ((name, read()) for name, read in known.items()))
     return list(known), [name for name in labels if name not in listed]
 
-# %% ../nbs/22_labels.ipynb #3c543a3f
-USES = ("all", "not rejected", "accepted")
+# %% ../nbs/22_labels.ipynb #fb5435ec
+USES = ("all", "not rejected", "accepted", "corrected")
 
 
 def usable_labels(
     label_dir: Path,  # a label folder
     names: list[str],  # candidates, in order
     strong: list[str],  # names with a true mask: always in
-    use: str = "all",  # 'all', 'not rejected' or 'accepted'
+    use: str = "all",  # of USES
 ) -> list[str]:  # of `names`, those to train on
     "Names to train on: with a mask, or with a label that the judgements let through."
     if use not in USES:
         raise ValueError(f"use={use!r}: it can be {', '.join(map(repr, USES))}")
     judged, strong = {name: row["verdict"] for name, row in read_judgements(label_dir).items()}, set(strong)
-    accepted = set(read_corrected(label_dir)) | {name for name, verdict in judged.items() if verdict == "accepted"}
+    corrected = set(read_corrected(label_dir))
+    accepted = corrected | {name for name, verdict in judged.items() if verdict == "accepted"}
     rejected = {name for name, verdict in judged.items() if verdict == "rejected"}
     there, label_dir = label_maps(label_dir), Path(label_dir)  # of new photos a label may lie in a folder within
     labelled = {name for name in names if name in there or (label_dir / f"{name}.png").is_file()}
-    if use == "accepted":
-        labelled &= accepted
+    if use in ("accepted", "corrected"):
+        labelled &= accepted if use == "accepted" else corrected
     if use != "all":
         labelled -= rejected
     return [name for name in names if name in strong or name in labelled]
@@ -274,7 +332,7 @@ def stage2_folder(
     folder: VOCFolder,
     label_dir: Path,  # a label folder, of `write_pseudo_labels` or `import_labels`
     strong: list[str],  # names whose true masks are used
-    use: str = "all",  # which labels: 'all', 'not rejected' or 'accepted'
+    use: str = "all",  # which labels, of USES
 ) -> tuple[VOCFolder, list[str]]:  # the folder with these labels, and the names to train on
     "True masks for `strong`, pseudo labels for the rest of trainaug."
     made_for = read_json(Path(label_dir) / "labels.json", {}).get("classes")

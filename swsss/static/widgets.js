@@ -114,6 +114,7 @@ function card(item) {
   }
   frame.append(make("span", "swsss-sign"));
   if (item.strong) frame.append(make("span", "swsss-mask", "mask"));
+  if (item.corrected) frame.append(make("span", "swsss-corrected", "\u270e corrected"));
   node.append(frame, make("span", "swsss-name", item.name), make("span", "swsss-score", item.score));
   return node;
 }
