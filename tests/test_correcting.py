@@ -173,7 +173,7 @@ def test_a_region_of_another_class(explorer, page, labels):
 
     page.keys("c")
     page.until(lambda: page.all(".swsss-editor[open]"), "the editor again")
-    page.button("Network's own", ".swsss-editor-bar").click()
+    page.button("own", ".swsss-editor-bar").click()
     close(page)
     page.until(lambda: (labels / f"{name}.png").read_bytes() == own, "the network's own on disk")
     assert name not in read_corrected(labels) and not own_label(labels, name).exists()
