@@ -45,7 +45,7 @@ one() { # NAME SPLIT METHOD SEED ITERATIONS TAGGER: one run, stopped kindly at t
     test ! -f "$path/finished.json" || return 0
     timeout -s INT -k 25 "$(($(left) > 1 ? $(left) : 1))" python benchmarks/train_one.py "$path" --data "$data" \
         --recipe "$recipe" --more "$more" split="$2" method="$3" seed="$4" iterations="$5" ${6:+tagger="$6"} \
-        >> "$home/$1.log" 2>&1 || true
+        >> "$home/$1.log" 2>&1 || [ $? -ge 124 ] || [ "$(left)" -lt 5 ] || { tail -3 "$home/$1.log"; return 255; }
 }
 export -f one left
 export home data recipe more begun

@@ -21,7 +21,7 @@ parser.add_argument("--data", required=True)
 parser.add_argument("--recipe", default="small")
 parser.add_argument("--more", default="{}", help="fields of the recipe, as YAML")
 parser.add_argument("field", nargs="*", help="FIELD=VALUE of the recipe")
-asked = parser.parse_args()
+asked = parser.parse_intermixed_args()
 
 changes = {name: yaml.safe_load(value) for name, value in (field.split("=", 1) for field in asked.field)}
 recipe = Recipe.named(asked.recipe, **{"snapshots": 0, **yaml.safe_load(asked.more), **changes})
