@@ -5,19 +5,18 @@
 # %% auto #0
 __all__ = ['WHICH', 'labels_to_export', 'export_labels']
 
-# %% ../nbs/25_export.ipynb #b98c04af
+# %% ../nbs/25_export.ipynb #9906e1e1
 from collections.abc import Iterator
 from pathlib import Path
 
 from .data import VOCFolder
-from .files import read_json
 from .formats import ENDINGS, WRITERS, Labelled
 from .images import IGNORE_INDEX, read_labels
-from .labels import read_corrected, read_scores, usable_labels
+from .labels import read_corrected, read_scores, require_classes, usable_labels
 from .lists import label_maps
 from .photos import PhotoFolder
 
-# %% ../nbs/25_export.ipynb #da5da3b9
+# %% ../nbs/25_export.ipynb #8e5cd56b
 WHICH = {
     "accepted": "accepted",
     "corrected": "all",
@@ -73,8 +72,6 @@ def export_labels(
     if out.suffix != ENDINGS[form] and ENDINGS[form]:
         raise ValueError(f"{out}: a file of this format ends in {ENDINGS[form]}")
     names = labels_to_export(label_dir, which)
-    made_for = read_json(label_dir / "labels.json", {}).get("classes")
-    if made_for and list(made_for) != list(folder.classes):
-        raise ValueError(f"{label_dir} was made for the classes {', '.join(made_for)}; {folder.root} has others")
+    require_classes(label_dir, folder)
     WRITERS[form](out, _items(label_dir, folder, names), folder.classes, photos=photos)
     return len(names)

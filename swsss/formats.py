@@ -34,7 +34,7 @@ from .files import read_json, write_whole
 from .images import IGNORE_INDEX, MAX_PIXELS, voc_palette
 from .lists import read_text, short
 
-# %% ../nbs/08_formats.ipynb #89462311
+# %% ../nbs/08_formats.ipynb #94e9d99a
 class Labelled(NamedTuple):
     "A label on its way out."
 
@@ -49,6 +49,11 @@ def void_name(
 ) -> str:  # 'void', unless a class has that name
     "What void is called where it needs a name."
     return next(name for name in ("void", *sorted(VOID_NAMES)) if name not in classes)
+
+
+def _listed(classes: tuple[str, ...]) -> dict[int, str]:
+    "Every index that a label may hold, and its name."
+    return {**dict(enumerate(classes)), IGNORE_INDEX: void_name(classes)}
 
 
 def names_to_indices(
@@ -66,7 +71,7 @@ def _png(pixels: np.ndarray) -> bytes:
     image.save(out, format="PNG")
     return out.getvalue()
 
-# %% ../nbs/08_formats.ipynb #5e97e616
+# %% ../nbs/08_formats.ipynb #2207f0e5
 def _write_zip(
     out: Path,
     members: Iterator[tuple[str, bytes | str | Path]],  # place in the archive, content
@@ -119,7 +124,7 @@ def write_cvat(
     if wrong := [name for name in classes if ":" in name or name.startswith("#")]:
         raise ValueError(f"CVAT's labelmap.txt cannot hold the class {wrong[0]!r}: rename it without ':' and '#'.")
     palette = voc_palette()
-    listed = {**dict(enumerate(classes)), IGNORE_INDEX: void_name(classes)}
+    listed = _listed(classes)
 
     def members():
         names = []
@@ -137,7 +142,7 @@ def write_cvat(
 
     _write_zip(out, members())
 
-# %% ../nbs/08_formats.ipynb #ab19deb8
+# %% ../nbs/08_formats.ipynb #cf068d8f
 def _coco_annotations(labels: np.ndarray) -> Iterator[dict]:
     "The classes of a label map but background, as COCO has them."
     for k in np.unique(labels[labels > 0]).tolist():
@@ -156,7 +161,7 @@ def write_coco(
 ) -> None:
     "COCO's JSON; images are listed after the annotations, so that these need not be kept in memory."
     _no_photos(photos, "coco")
-    listed = {**dict(enumerate(classes)), IGNORE_INDEX: void_name(classes)}
+    listed = _listed(classes)
     categories = [{"id": k, "name": name, "supercategory": ""} for k, name in listed.items() if k]
 
     def write(unfinished):
@@ -206,7 +211,7 @@ def _empty(size: tuple[int, int]) -> np.ndarray:
         raise ValueError(f"no image has {size[0]} x {size[1]} pixels")
     return np.zeros(size, np.uint8)
 
-# %% ../nbs/08_formats.ipynb #9a2ac857
+# %% ../nbs/08_formats.ipynb #0f9c24b0
 _WIDTHS = np.array([3, 4, 8, 16])  # bits of a length
 
 
@@ -284,7 +289,7 @@ def write_label_studio(
 ) -> None:
     "Label Studio's JSON for import; photos are looked for under its document root for local files."
     _no_photos(photos, "labelstudio")
-    listed = {**dict(enumerate(classes)), IGNORE_INDEX: void_name(classes)}
+    listed = _listed(classes)
 
     def write(unfinished):
         with open(unfinished, "w", encoding="utf-8") as file:

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['SCORE_COLUMNS', 'VERDICTS', 'JUDGEMENT_COLUMNS', 'USES', 'agreement', 'claim_label_folder', 'read_scores',
            'append_score', 'write_scores', 'read_judgements', 'Judgements', 'read_corrected', 'own_label',
-           'write_corrected', 'restore_own', 'check_label', 'import_labels', 'usable_labels', 'stage2_folder',
-           'write_pseudo_labels']
+           'write_corrected', 'restore_own', 'check_label', 'import_labels', 'usable_labels', 'require_classes',
+           'stage2_folder', 'write_pseudo_labels']
 
 # %% ../nbs/22_labels.ipynb #9af9afe9
 import csv
@@ -302,7 +302,7 @@ def import_labels(
         write_corrected(label_dir, ((name, read()) for name, read in known.items()))
     return list(known), [name for name in labels if name not in listed]
 
-# %% ../nbs/22_labels.ipynb #fb5435ec
+# %% ../nbs/22_labels.ipynb #fbb05c38
 USES = ("all", "not rejected", "accepted", "corrected")
 
 
@@ -328,6 +328,16 @@ def usable_labels(
     return [name for name in names if name in strong or name in labelled]
 
 
+def require_classes(
+    label_dir: Path,  # a label folder
+    folder: VOCFolder | PhotoFolder,
+) -> None:
+    "Refuse labels that were made for other classes than the folder's."
+    made_for = read_json(Path(label_dir) / "labels.json", {}).get("classes")
+    if made_for and list(made_for) != list(folder.classes):
+        raise ValueError(f"{label_dir} was made for the classes {', '.join(made_for)}; {folder.root} has others")
+
+
 def stage2_folder(
     folder: VOCFolder,
     label_dir: Path,  # a label folder, of `write_pseudo_labels` or `import_labels`
@@ -335,9 +345,7 @@ def stage2_folder(
     use: str = "all",  # which labels, of USES
 ) -> tuple[VOCFolder, list[str]]:  # the folder with these labels, and the names to train on
     "True masks for `strong`, pseudo labels for the rest of trainaug."
-    made_for = read_json(Path(label_dir) / "labels.json", {}).get("classes")
-    if made_for and list(made_for) != list(folder.classes):
-        raise ValueError(f"{label_dir} was made for the classes {', '.join(made_for)}; {folder.root} has others")
+    require_classes(label_dir, folder)
     candidates = list(dict.fromkeys([*strong, *folder.listed("trainaug")]))
     names = usable_labels(label_dir, candidates, strong, use)
     if len(names) == len(set(strong)):

@@ -33,7 +33,7 @@ from .recipe import BatchRecipe, LossRecipe, NetworkRecipe, OptimizerRecipe, Rec
 from .rounds import believed_losses, class_bias, tag_losses, write_round
 from .run import Run, networks_of
 
-# %% ../nbs/21_train.ipynb #c613dad4
+# %% ../nbs/21_train.ipynb #34be6a60
 def build_networks(
     recipe: NetworkRecipe,
     num_classes: int,  # background included
@@ -42,8 +42,8 @@ def build_networks(
     tag_belief: float = 0.0,  # how much the word of a tag network will count; 0: there is none
 ) -> nn.ModuleDict:  # by these names
     "The networks that a method trains, with random heads."
-    network, sizes = recipe, (recipe.output_stride, recipe.channels, longest_side, tag_belief)
-    networks = {name: DeepLabV3Plus(num_classes, network.backbone, network.weights, *sizes) for name in names}
+    sizes = recipe.output_stride, recipe.channels, longest_side, tag_belief
+    networks = {name: DeepLabV3Plus(num_classes, recipe.backbone, recipe.weights, *sizes) for name in names}
     networks = quick_depthwise(nn.ModuleDict(networks))
     return networks.to(memory_format=torch.channels_last)  # convolutions are faster so, on CPU and GPU alike
 
@@ -153,7 +153,7 @@ def load_batches(
         pin_memory=torch.cuda.is_available(),
     )
 
-# %% ../nbs/21_train.ipynb #063a00a3
+# %% ../nbs/21_train.ipynb #50a734d9
 def find_tagger(
     path: str,  # a run folder or its network's file, relative to the project's root
     network: DeepLabV3Plus,  # that is to use it
@@ -185,17 +185,18 @@ def run_batches(
     for number, span in enumerate(recipe.spans):
         if span.stop <= start:
             continue
-        if span.start >= start:  # not in the middle of it
+        begins = span.start >= start  # else a run goes on in the middle of it
+        if begins:
             optimizer.state.clear()
-        if span.kind == "tags" and span.start >= start:
+        if span.kind == "tags" and begins:
             network.tagger.start_at(torch.from_numpy(np.mean([folder.tags(name) for name in everything], 0)))
-        if span.kind == "masks" and network.tag_belief and span.start >= start:
+        if span.kind == "masks" and network.tag_belief and begins:
             if recipe.teaching.tagger:
                 network.tagger.load_state_dict(find_tagger(recipe.teaching.tagger, network).state_dict())
             network.backbone.load_state_dict(network.tagger.backbone.state_dict())
         if span.kind == "round":
             beliefs = path / "rounds" / str(number)
-            if span.start >= start:
+            if begins:
                 write_round(beliefs, network, folder, untold, class_bias(network, folder, strong, untold), stop)
         if stop.is_set():
             raise KeyboardInterrupt(f"stopped as asked after iteration {span.start}; the same command goes on")
