@@ -189,6 +189,13 @@ class Page:
         self.until(lambda: len(shown(self)) == count, "a page of thumbnails")
         self.until(lambda: "Idle" in self.kernel_status(), "an idle kernel")
 
+    def open_labels(self, lab, labels):
+        "Open the explorer, and in it a label folder other than the newest."
+        self.open_explorer(f"{lab}/tree/runs/explore_pseudo_labels.ipynb?token={TOKEN}&reset")
+        first = shown(self)
+        self.choose(labels)
+        self.until(lambda: shown(self) and shown(self) != first, "the labels of another run")
+
     def text(self, css):
         return self.until(lambda: self.one(css).text, f"text in {css}")
 

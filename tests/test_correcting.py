@@ -7,7 +7,7 @@ SWSSS_DATA=... pytest tests/test_correcting.py      of another folder's photos, 
 import cv2
 import numpy as np
 import pytest
-from browser import TOKEN, ActionChains, Page, judgements, needs_browser, shown
+from browser import ActionChains, Page, judgements, needs_browser, shown
 from selenium.webdriver.common.actions.action_builder import ActionBuilder
 from selenium.webdriver.common.keys import Keys
 
@@ -25,10 +25,7 @@ RUN = "made-up"
 def explorer(lab, browser):
     "The explorer, on the labels of the made-up run, in the order of their names."
     page = Page(browser)
-    page.open_explorer(f"{lab}/tree/runs/explore_pseudo_labels.ipynb?token={TOKEN}&reset")
-    first = shown(page)
-    page.choose(f"{RUN}/labels")
-    page.until(lambda: shown(page) and shown(page) != first, "the labels of another run")
+    page.open_labels(lab, f"{RUN}/labels")
     page.choose("name")
     page.until(lambda: shown(page) == sorted(shown(page)), "the order by name")
 

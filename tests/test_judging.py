@@ -5,7 +5,7 @@ SWSSS_DATA=... pytest tests/test_judging.py -s      of another folder's photos, 
 """
 
 import pytest
-from browser import PATIENCE, TOKEN, ActionChains, Page, judgements, needs_browser, shown
+from browser import PATIENCE, ActionChains, Page, judgements, needs_browser, shown
 from selenium.webdriver.common.keys import Keys
 
 pytest_plugins = ["browser"]
@@ -17,10 +17,7 @@ RUN = "made-up"
 def opened(lab, browser):
     "The explorer, on the labels of the made-up run."
     page = Page(browser)
-    page.open_explorer(f"{lab}/tree/runs/explore_pseudo_labels.ipynb?token={TOKEN}&reset")
-    first = shown(page)
-    page.choose(f"{RUN}/labels")
-    page.until(lambda: shown(page) and shown(page) != first, "the labels of another run")
+    page.open_labels(lab, f"{RUN}/labels")
     page.js("document.querySelector('.swsss-explorer').scrollIntoView({block: 'start'})")
 
 
