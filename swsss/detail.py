@@ -65,7 +65,7 @@ class Networks:
                 self.answers.popitem(last=False)
         return self.answers[name]
 
-# %% ../nbs/33_detail.ipynb #00cc2188
+# %% ../nbs/33_detail.ipynb #e6095496
 DISAGREEMENT_COLOUR = np.array([200, 40, 150], np.uint8)
 LONGEST = 1600  # pixels, the longest side that is shown: more than a panel has on any screen
 
@@ -133,13 +133,13 @@ class Detail:
     def panels(self) -> list:  # dicts for `Panels`
         "The panels in their order; those of networks that have not answered yet say so."
         trained = "trained on" if self.strong else ""
-        maps, label = self.maps, self._panel("pseudo label", self._reduced(self.labels))
+        maps, label = self.maps, self._sure_panel("pseudo label", self._reduced(self.labels), "HybridNet")
         shown = [{"title": "image", "base": self.base}, label]
         if self.truth is not None:
             shown.append(self._panel("ground truth", self._reduced(self.truth), trained))
         for network in self.networks.paths:
             waiting = {"title": network, "wait": "asking the network"}
-            shown.append(self._panel(network, maps[network]) if network in maps else waiting)
+            shown.append(self._sure_panel(network, maps[network], network) if network in maps else waiting)
         if self.truth is not None:
             shown.append(self._error_panel())
         if len(self.networks.paths) == 2:
@@ -149,6 +149,15 @@ class Detail:
     def _panel(self, title, labels, note=""):
         shape = list(labels.shape[::-1])
         return {"title": title, "note": note, "base": self.base, "map": packed(labels), "shape": shape}
+
+    def _sure_panel(self, title, labels, network):
+        "A panel that knows how likely a network thinks each pixel's class, once it has answered."
+        shown = self._panel(title, labels)
+        if network in self.answers:
+            chances = self.answers[network]
+            there = np.take_along_axis(chances, np.minimum(labels, len(chances) - 1)[None].astype(np.int64), axis=0)[0]
+            shown["sure"] = packed(np.rint(100 * there.astype(np.float32)).astype(np.uint8))
+        return shown
 
     def _pale_panel(self, title, share, labels, colours):
         palette = np.concatenate([np.zeros((1, 3), np.uint8), colours]).tobytes()

@@ -144,7 +144,7 @@ def minutes(
     "A time as a clock shows it."
     return f"{seconds // 60}:{seconds % 60:02}"
 
-# %% ../nbs/37_explore.ipynb #0e346616
+# %% ../nbs/37_explore.ipynb #44ce512c
 PALETTES = {"clear colours": clear_palette, "VOC colours": voc_palette, "colour-blind safe": safe_palette}
 GRID_HELP = (
     "Click opens a label. Shift-click, Ctrl-click, Space or a rectangle select several, Ctrl-A all; A accept, "
@@ -152,7 +152,7 @@ GRID_HELP = (
 )
 DETAIL_HELP = (
     "Keys: A accept, R reject, both go on · C correct · U take back · N next unjudged · Ctrl-Z undo · "
-    "← → previous, next · G grid · + − 0 or Ctrl-wheel zoom, drag moves, double click shows all."
+    "← → previous, next · G grid · L large · + − 0 or Ctrl-wheel zoom, drag moves, double click shows all."
 )
 HEARD = ["ArrowLeft", "ArrowRight", "Escape", *"arungc", "Ctrl+z", "Ctrl+Shift+z", "Ctrl+y", "Ctrl+a"]
 PAUSE = 0.25  # seconds that a label is looked at before the networks are asked, so that passing by costs nothing
@@ -459,6 +459,7 @@ class Explorer:
 
     def _say(self, text, bad=False):
         style = " style='color:#c62828'" if bad else ""
+        self.panels.status = text
         text = escape(text or (DETAIL_HELP if self.name else GRID_HELP))
         self.status.value = f"<div class='swsss-dim'{style}>{text}</div>"
 
@@ -529,4 +530,6 @@ class Explorer:
         place = f"{names.index(name) + 1:,} of {len(names):,}" if name in names else ""
         judged = sum(bool(given["verdict"]) and given["name"] in self.pages.known for given in judgements.rows.values())
         tags = ", ".join(self.gallery.tag_names(name))
-        self.about.value = title_html(name, [place, f"{judged:,} judged", tags, *scores, verdict])
+        facts = [place, f"{judged:,} judged", tags, *scores, verdict]
+        self.about.value = title_html(name, facts)
+        self.panels.about = " · ".join(filter(None, [name, *facts]))

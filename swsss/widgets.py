@@ -16,8 +16,13 @@ import ipywidgets as widgets
 import traitlets
 from IPython import get_ipython
 
-# %% ../nbs/34_widgets.ipynb #d4767aa7
+# %% ../nbs/34_widgets.ipynb #ad12e967
 STATIC = files("swsss") / "static"
+
+
+def _module(*names):
+    "The text of files, of which later ones use what earlier ones define."
+    return "\n".join((STATIC / name).read_text(encoding="utf-8") for name in names)
 
 
 class Keys(anywidget.AnyWidget):
@@ -44,13 +49,17 @@ class ThumbGrid(anywidget.AnyWidget):
 
 
 class Panels(anywidget.AnyWidget):
-    "Pictures side by side; calls `on_msg` callbacks with {'x': ..., 'y': ...}, a pixel, when one is clicked."
+    "Pictures side by side, or large (L); `on_msg` callbacks get {'x': ..., 'y': ...} of a pixel that is clicked."
 
-    _esm = STATIC / "widgets.js"
-    _css = STATIC / "widgets.css"
+    _esm = _module("widgets.js", "panels.js")
+    _css = STATIC / "panels.css"
     part = traitlets.Unicode("panels").tag(sync=True)
     name = traitlets.Unicode("").tag(sync=True)  # of the image; another one is shown whole again
-    panels = traitlets.List().tag(sync=True)  # dicts of title, note, base (picture), map (zlib), shape, palette, wait
+    panels = traitlets.List().tag(
+        sync=True
+    )  # dicts of title, note, base (picture), map, sure (zlib), shape, palette, wait
+    about = traitlets.Unicode("").tag(sync=True)  # what the large view says of the image
+    status = traitlets.Unicode("").tag(sync=True)  # and of what was done last; '' for its keys
     size = traitlets.List([4, 3]).tag(sync=True)  # width, height of the photo in pixels; a panel may show it smaller
     palette = traitlets.Bytes().tag(sync=True)  # 256 x RGB, of the panels that have none of their own
     classes = traitlets.List().tag(sync=True)  # dicts of index, name, colour (CSS)
@@ -64,7 +73,7 @@ class Panels(anywidget.AnyWidget):
 class Editor(anywidget.AnyWidget):
     "A label as large as the window, to be corrected; `on_msg` callbacks get {'do': ..., 'name': ...} and buffers."
 
-    _esm = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in ("widgets.js", "editor.js"))
+    _esm = _module("widgets.js", "editor.js")
     _css = STATIC / "editor.css"
     part = traitlets.Unicode("editor").tag(sync=True)
     name = traitlets.Unicode("").tag(sync=True)  # of the image; '' closes the view

@@ -51,6 +51,57 @@ function refill(node, ...content) {
   if (had) node.closest(".swsss-explorer")?.focus({ preventScroll: true });
 }
 
+function bytes(view) {
+  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+}
+
+// A label map, (H * W) classes, from the bytes of Python's zlib: exact, as a picture read back from a canvas need not be.
+async function unpack(packed) {
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+// 256 colours as a canvas keeps them; class 0 and hidden classes are transparent.
+function lookUp(palette, hidden) {
+  const rgb = bytes(palette);
+  const colours = new Uint8ClampedArray(4 * 256);
+  for (let c = 1; 3 * c < rgb.length; c++) {
+    if (!hidden.has(c)) colours.set([rgb[3 * c], rgb[3 * c + 1], rgb[3 * c + 2], 255], 4 * c);
+  }
+  return new Uint32Array(colours.buffer);
+}
+
+// Where a class meets another, or what is not drawn.
+function outline(labels, colours, width, out) {
+  const seen = c => (colours[c] ? c : 0);
+  for (let i = 0; i < labels.length; i++) {
+    const c = seen(labels[i]);
+    const x = i % width;
+    const inner =
+      (x === 0 || seen(labels[i - 1]) === c) &&
+      (x === width - 1 || seen(labels[i + 1]) === c) &&
+      (i < width || seen(labels[i - width]) === c) &&
+      (i + width >= labels.length || seen(labels[i + width]) === c);
+    if (!inner) out[i] = colours[c];
+  }
+}
+
+function swatch(colour) {
+  const node = make("span", "swsss-swatch");
+  node.style.background = colour;
+  return node;
+}
+
+function slider(text, [min, max, step], value, moved) {
+  const node = make("label", "swsss-slider", text);
+  const input = make("input");
+  Object.assign(input, { type: "range", min, max, step, value });
+  input.setAttribute("aria-label", text);
+  input.oninput = () => moved(Number(input.value));
+  node.append(input);
+  return node;
+}
+
 // Keys for the whole explorer. They are heard wherever the focus is inside it, except in fields that need them, and
 // no key without Ctrl or Alt goes on to the notebook, where X cuts a cell and D D deletes one. What is done with the
 // mouse gives the focus back to the explorer, so that the next key is heard.
@@ -235,345 +286,9 @@ class ThumbsView {
   }
 }
 
-// Panels: a label in detail. What is shown of it, zoom, opacity, outlines and hidden classes, is known here only.
-
-function bytes(view) {
-  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-}
-
-// A label map, (H * W) classes, from the bytes of Python's zlib: exact, as a picture read back from a canvas need not be.
-async function unpack(packed) {
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
-}
-
-// 256 colours as a canvas keeps them; class 0 and hidden classes are transparent.
-function lookUp(palette, hidden) {
-  const rgb = bytes(palette);
-  const colours = new Uint8ClampedArray(4 * 256);
-  for (let c = 1; 3 * c < rgb.length; c++) {
-    if (!hidden.has(c)) colours.set([rgb[3 * c], rgb[3 * c + 1], rgb[3 * c + 2], 255], 4 * c);
-  }
-  return new Uint32Array(colours.buffer);
-}
-
-// Where a class meets another, or what is not drawn.
-function outline(labels, colours, width, out) {
-  const seen = c => (colours[c] ? c : 0);
-  for (let i = 0; i < labels.length; i++) {
-    const c = seen(labels[i]);
-    const x = i % width;
-    const inner =
-      (x === 0 || seen(labels[i - 1]) === c) &&
-      (x === width - 1 || seen(labels[i + 1]) === c) &&
-      (i < width || seen(labels[i - width]) === c) &&
-      (i + width >= labels.length || seen(labels[i + width]) === c);
-    if (!inner) out[i] = colours[c];
-  }
-}
-
-class Layer {
-  // A label map over a picture: a canvas of colours and, where `lined`, one of outlines.
-  constructor(packed, [width, height], lined) {
-    this.fill = make("canvas", "swsss-fill");
-    this.line = lined ? make("canvas", "swsss-line") : null;
-    for (const canvas of this.canvases) [canvas.width, canvas.height] = [width, height];
-    this.labels = unpack(packed);
-    this.classAt = () => undefined; // nothing is known before it is unpacked
-    this.labels.then(labels => {
-      this.classAt = (x, y) => labels[Math.floor(y * height) * width + Math.floor(x * width)];
-    });
-  }
-
-  get canvases() {
-    return this.line ? [this.fill, this.line] : [this.fill];
-  }
-
-  async paint(colours) {
-    const labels = await this.labels;
-    for (const canvas of this.canvases) {
-      const image = new ImageData(canvas.width, canvas.height);
-      const out = new Uint32Array(image.data.buffer);
-      if (canvas === this.line) outline(labels, colours, canvas.width, out);
-      else for (let i = 0; i < out.length; i++) out[i] = colours[labels[i]];
-      canvas.getContext("2d").putImageData(image, 0, 0);
-    }
-  }
-}
-
-function panel(item, layer) {
-  const node = make("figure", "swsss-panel");
-  const caption = make("figcaption", "", item.title);
-  if (item.note) caption.append(make("span", "", item.note));
-  caption.append(make("span", "swsss-under"));
-  const stage = make("div", "swsss-stage");
-  if (item.base) {
-    const sheet = make("div", "swsss-sheet");
-    sheet.append(picture(item.base, "swsss-base"), ...(layer ? layer.canvases : []), make("div", "swsss-cross"));
-    stage.append(sheet);
-  } else stage.append(make("div", "swsss-wait", item.wait));
-  node.append(caption, stage);
-  return node;
-}
-
-function swatch(colour) {
-  const node = make("span", "swsss-swatch");
-  node.style.background = colour;
-  return node;
-}
-
-function classSwitch(item, hidden, toggle) {
-  const node = make("button", `swsss-class${hidden ? " hidden" : ""}`);
-  node.append(swatch(item.colour), make("span", "", item.name));
-  node.setAttribute("aria-pressed", !hidden);
-  node.title = hidden ? "show this class" : "hide this class";
-  node.onclick = toggle;
-  return node;
-}
-
-function barRow(row) {
-  const node = make("div", "swsss-row");
-  node.append(make("div", "swsss-rowname", row.name));
-  for (const value of row.values) {
-    const track = make("div", "swsss-track");
-    const bar = make("div", "swsss-barfill");
-    bar.style.width = `${100 * value}%`;
-    bar.style.background = row.colour;
-    track.append(bar, make("span", "", value.toFixed(2)));
-    node.append(track);
-  }
-  return node;
-}
-
-function slider(text, [min, max, step], value, moved) {
-  const node = make("label", "swsss-slider", text);
-  const input = make("input");
-  Object.assign(input, { type: "range", min, max, step, value });
-  input.setAttribute("aria-label", text);
-  input.oninput = () => moved(Number(input.value));
-  node.append(input);
-  return node;
-}
-
-function pixelTable(pixel, { message, heads, bars }) {
-  pixel.replaceChildren(make("p", "", message));
-  pixel.style.setProperty("--columns", heads.length);
-  if (!bars.length) return;
-  const head = make("div", "swsss-row swsss-heads");
-  head.append(make("div"), ...heads.map(text => make("div", "", text)));
-  pixel.append(head, ...bars.map(barRow));
-}
-
-const ZOOM = { least: 1, most: 8 };
-
-class PanelsView {
-  constructor({ model, el, signal }) {
-    this.model = model;
-    this.zoom = 1;
-    this.centre = { x: 0.5, y: 0.5 };
-    this.hidden = new Map(); // index: name
-    this.layers = [];
-    this.build(el);
-    this.followPointer(signal);
-    redraw(model, signal, {
-      name: () => this.look(1),
-      panels: () => this.drawPanels(),
-      palette: () => this.paint(),
-      classes: () => this.drawClasses(),
-      legend: () => this.drawLegend(),
-      mark: () => this.drawView(),
-      ...Object.fromEntries(["bars", "message"].map(name => [name, this.drawPixel])),
-    });
-    inExplorer(el, signal, root => root.addEventListener("keydown", event => this.onKey(event, el), { signal }));
-  }
-
-  build(el) {
-    el.classList.add("swsss-detail");
-    [this.bar, this.panels, this.side] = ["swsss-looks", "swsss-panels", "swsss-side"].map(name => make("div", name));
-    [this.classes, this.errors, this.pixel] = ["swsss-classes", "swsss-errors", "swsss-pixel"].map(n => make("div", n));
-    this.side.append(make("h4", "", "Classes"), this.classes, this.errors, make("h4", "", "Pixel"), this.pixel);
-    const style = (name, value) => this.panels.style.setProperty(name, value);
-    const lines = make("button", "swsss-toggle", "Outlines");
-    lines.onclick = () => {
-      const on = lines.getAttribute("aria-pressed") !== "true";
-      lines.setAttribute("aria-pressed", on);
-      style("--line", on ? 1 : 0);
-    };
-    lines.click();
-    style("--opacity", 0.55);
-    this.zoomSlider = slider("Zoom", [ZOOM.least, ZOOM.most, 0.25], 1, zoom => this.look(zoom));
-    const opacity = slider("Opacity", [0, 1, 0.05], 0.55, value => style("--opacity", value));
-    this.sign = make("button", "swsss-sign-hidden");
-    this.sign.title = "classes switched off are not drawn in any label; click to show them again";
-    this.sign.onclick = () => this.showAll();
-    this.bar.append(opacity, lines, this.zoomSlider, this.sign);
-    el.append(this.bar, this.panels);
-  }
-
-  look(zoom) {
-    this.zoom = Math.min(ZOOM.most, Math.max(ZOOM.least, zoom));
-    if (this.zoom === 1) this.centre = { x: 0.5, y: 0.5 };
-    this.zoomSlider.querySelector("input").value = this.zoom;
-    this.drawView();
-  }
-
-  onKey(event, el) {
-    if (event.target.closest(TYPING) || !el.offsetParent) return;
-    const factor = { "+": 1.5, "=": 1.5, "-": 1 / 1.5, 0: 0 }[pressed(event)];
-    if (factor === undefined) return;
-    event.preventDefault();
-    this.look(this.zoom * factor);
-  }
-
-  drawPanels() {
-    const [size, items] = [this.model.get("size"), this.model.get("panels")];
-    this.panels.style.setProperty("--aspect", size[0] / size[1]);
-    this.layers = items.map(item => item.map && new Layer(item.map, item.shape, !item.palette));
-    this.panels.replaceChildren(...items.map((item, i) => panel(item, this.layers[i])), this.side);
-    this.paint();
-    this.drawView();
-  }
-
-  paint() {
-    const colours = lookUp(this.model.get("palette"), this.hidden);
-    this.model.get("panels").forEach((item, i) => {
-      this.layers[i]?.paint(item.palette ? lookUp(item.palette, new Map()) : colours);
-    });
-  }
-
-  drawView() {
-    const z = this.zoom;
-    const [[w, h], mark] = [this.model.get("size"), this.model.get("mark")];
-    const shift = c => Math.min(0, Math.max(1 - z, 0.5 - c * z)) * 100;
-    for (const sheet of this.panels.querySelectorAll(".swsss-sheet")) {
-      sheet.style.transform = `translate(${shift(this.centre.x)}%, ${shift(this.centre.y)}%) scale(${z})`;
-    }
-    for (const cross of this.panels.querySelectorAll(".swsss-cross")) {
-      cross.style.display = mark.length ? "block" : "none";
-      if (!mark.length) continue;
-      cross.style.left = `${(100 * (mark[0] + 0.5)) / w}%`;
-      cross.style.top = `${(100 * (mark[1] + 0.5)) / h}%`;
-      cross.style.transform = `translate(-50%, -50%) scale(${1 / z})`;
-    }
-    this.panels.classList.toggle("swsss-big", z > 2);
-  }
-
-  drawClasses() {
-    const toggle = item => () => {
-      if (!this.hidden.delete(item.index)) this.hidden.set(item.index, item.name);
-      this.drawClasses();
-      this.paint();
-    };
-    const items = this.model.get("classes");
-    refill(this.classes, ...items.map(item => classSwitch(item, this.hidden.has(item.index), toggle(item))));
-    this.sign.hidden = !this.hidden.size;
-    this.sign.textContent = `hidden: ${[...this.hidden.values()].join(", ")} \u00b7 show`;
-  }
-
-  showAll() {
-    this.hidden.clear();
-    this.drawClasses();
-    this.paint();
-  }
-
-  drawLegend() {
-    const nodes = this.model.get("legend").map(item => {
-      const node = make("span", "swsss-kind");
-      node.append(swatch(item.colour), make("span", "", item.name));
-      return node;
-    });
-    this.errors.replaceChildren(...nodes);
-  }
-
-  drawPixel = () => {
-    const [message, heads, bars] = ["message", "heads", "bars"].map(name => this.model.get(name));
-    pixelTable(this.pixel, { message, heads, bars });
-  };
-
-  // Where in the picture the pointer is, 0 to 1 from its left and top; nothing where it is on no picture.
-  place(event) {
-    const box = event.target.closest(".swsss-stage")?.querySelector(".swsss-sheet")?.getBoundingClientRect();
-    return box && { x: (event.clientX - box.left) / box.width, y: (event.clientY - box.top) / box.height, box };
-  }
-
-  // Writes the class under the pointer beside each panel's title, so that all maps are compared at one place.
-  name(at) {
-    const names = new Map([[0, "background"], ...this.model.get("classes").map(item => [item.index, item.name])]);
-    const inside = at && at.x >= 0 && at.y >= 0 && at.x < 1 && at.y < 1;
-    this.panels.querySelectorAll(".swsss-under").forEach((node, i) => {
-      const layer = this.layers[i];
-      node.textContent = (inside && layer?.line && names.get(layer.classAt(at.x, at.y))) || "";
-    });
-  }
-
-  // Zooms by a factor and keeps what is under the pointer there.
-  zoomAt(event, factor) {
-    const at = this.place(event);
-    if (!at) return;
-    const stage = event.target.closest(".swsss-stage").getBoundingClientRect();
-    const zoom = Math.min(ZOOM.most, Math.max(ZOOM.least, this.zoom * factor));
-    const centre = (s, f) => (0.5 - s + f * zoom) / zoom;
-    this.moveTo(
-      centre((event.clientX - stage.left) / stage.width, at.x),
-      centre((event.clientY - stage.top) / stage.height, at.y),
-      zoom,
-    );
-    this.look(zoom);
-  }
-
-  // Puts the middle of the view there, as far as the picture reaches.
-  moveTo(x, y, zoom = this.zoom) {
-    const half = 0.5 / zoom;
-    const keep = c => Math.min(1 - half, Math.max(half, c));
-    this.centre = { x: keep(x), y: keep(y) };
-  }
-
-  // A drag moves a zoomed picture, a double click shows it whole, Ctrl and the wheel zoom; a click asks for the class
-  // probabilities of a pixel.
-  followPointer(signal) {
-    let drag = null;
-    const on = (name, act) => this.panels.addEventListener(name, act, { signal, passive: false });
-    const place = event => this.place(event);
-    on("wheel", event => {
-      if (!event.ctrlKey) return; // without it the notebook scrolls on
-      event.preventDefault();
-      this.zoomAt(event, event.deltaY < 0 ? 1.25 : 0.8);
-    });
-    on("dblclick", event => place(event) && this.look(1));
-    on("pointerdown", event => {
-      const at = place(event);
-      if (!at) return;
-      event.preventDefault();
-      drag = { x: event.clientX, y: event.clientY, centre: this.centre, box: at.box };
-    });
-    on("pointermove", event => {
-      this.name(place(event));
-      if (!drag) return;
-      const [dx, dy] = [event.clientX - drag.x, event.clientY - drag.y];
-      drag.moved ||= Math.hypot(dx, dy) > 4;
-      if (!drag.moved || this.zoom === 1) return;
-      this.moveTo(drag.centre.x - dx / drag.box.width, drag.centre.y - dy / drag.box.height);
-      this.drawView();
-    });
-    on("pointerup", event => {
-      const at = drag && !drag.moved && place(event);
-      drag = null;
-      if (!at) return;
-      const [w, h] = this.model.get("size");
-      const [x, y] = [Math.floor(at.x * w), Math.floor(at.y * h)];
-      if (x >= 0 && y >= 0 && x < w && y < h) this.model.send({ x, y });
-    });
-    on("pointerleave", () => {
-      drag = null;
-      this.name(null);
-    });
-  }
-}
-
 const PARTS = {
   keys: drawKeys,
   thumbs: context => new ThumbsView(context),
-  panels: context => new PanelsView(context),
 };
 
 export default {
