@@ -87,7 +87,7 @@ class VOCFolder:
         lists = ", ".join(f"{len(names):,} {which}" for which, names in self._lists.items())
         return f"VOCFolder({str(self.root)!r}: {self.num_classes} classes; {lists})"
 
-# %% ../nbs/05_data.ipynb #4e574d97
+# %% ../nbs/05_data.ipynb #4f155c17
 @patch
 def _find_files(self: VOCFolder) -> None:
     "Index photos, masks and annotations by name."
@@ -96,12 +96,14 @@ def _find_files(self: VOCFolder) -> None:
     self.image_files = files_by_name(self.photo_dir, IMAGE_SUFFIXES)
     found = {self.root / folder: files_by_name(self.root / folder, (".png",)) for folder in _MASK_FOLDERS}
     self.mask_dir = next(filter(found.get, found), self.root / _MASK_FOLDERS[0])
-    self.mask_files = dict(found[self.mask_dir])
+    self.mask_files = found[self.mask_dir]
     self.annotation_files = files_by_name(self.root / "Annotations", (".xml",))
-    for name, files in self.image_files.items() if flat and not found[self.mask_dir] else ():
-        masks = [file for file in files if file.suffix.lower() == ".png"]
-        if 0 < len(masks) < len(files):  # x.png beside x.jpg
-            self.mask_files[name], self.image_files[name] = masks, [file for file in files if file not in masks]
+    if flat and not self.mask_files:  # x.png beside x.jpg
+        self.image_files, self.mask_files = dict(self.image_files), {}
+        for name, files in self.image_files.items():
+            masks = [file for file in files if file.suffix.lower() == ".png"]
+            if 0 < len(masks) < len(files):
+                self.mask_files[name], self.image_files[name] = masks, [file for file in files if file not in masks]
 
 
 @patch

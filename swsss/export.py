@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['WHICH', 'labels_to_export', 'export_labels']
 
-# %% ../nbs/25_export.ipynb #9906e1e1
+# %% ../nbs/25_export.ipynb #2dafdda5
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,10 +13,10 @@ from .data import VOCFolder
 from .formats import ENDINGS, WRITERS, Labelled
 from .images import IGNORE_INDEX, read_labels
 from .labels import read_corrected, read_scores, require_classes, usable_labels
-from .lists import label_maps
+from .lists import label_names
 from .photos import PhotoFolder
 
-# %% ../nbs/25_export.ipynb #8e5cd56b
+# %% ../nbs/25_export.ipynb #4b4a9d08
 WHICH = {
     "accepted": "accepted",
     "corrected": "all",
@@ -34,7 +34,7 @@ def labels_to_export(
         raise ValueError(f"which={which!r}: it can be {', '.join(map(repr, WHICH))}")
     if not Path(label_dir).is_dir():
         raise FileNotFoundError(f"There is no label folder {label_dir}.")
-    names = sorted({*label_maps(label_dir), *read_scores(label_dir)["name"]})
+    names = sorted({*label_names(label_dir), *read_scores(label_dir)["name"]})
     corrected = set(read_corrected(label_dir))
     names = usable_labels(label_dir, names, (), WHICH[which])
     if which == "corrected":

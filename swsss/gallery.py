@@ -7,7 +7,7 @@ __all__ = ['COUNTS_FILE', 'SCORES', 'THUMBNAIL', 'SHARES', 'count_label', 'class
            'correction_gain', 'History', 'encode', 'thumbnail', 'Thumbnails', 'score_text', 'show_page',
            'order_quality', 'show_order_quality']
 
-# %% ../nbs/32_gallery.ipynb #d2362f55
+# %% ../nbs/32_gallery.ipynb #2cd89ea3
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -23,7 +23,7 @@ from .evaluate import iou_of_counts
 from .files import write_whole
 from .images import IGNORE_INDEX, cv2, read_labels
 from .labels import Judgements, own_label, read_corrected, read_scores
-from .lists import label_maps
+from .lists import label_names
 from .show import add_legend, clear_palette, legend_patches, overlay, safe_palette
 
 # %% ../nbs/32_gallery.ipynb #05819929
@@ -106,7 +106,7 @@ def _keep_counts(path, found):
     with suppress(OSError):  # a read-only label folder can still be looked at; the counts are made anew next time
         write_whole(path, write)
 
-# %% ../nbs/32_gallery.ipynb #696fb561
+# %% ../nbs/32_gallery.ipynb #2b63829e
 SCORES = {
     "confidence": "confidence",
     "agreement": "agreement of the networks",
@@ -124,14 +124,14 @@ class Gallery:
         label_dir,  # a label folder made from its images
     ):
         self.folder, self.label_dir = folder, Path(label_dir)
-        labelled = set(label_maps(self.label_dir))
+        labelled = set(label_names(self.label_dir))
         self.names = [name for name in folder.names if name in labelled]
         if not self.names:
             raise ValueError(
                 f"None of the {len(labelled)} labels in {label_dir} is of an image in {folder.root}; "
                 "pass the `data` they were made from."
             )
-        scores = read_scores(self.label_dir).set_index("name").reindex(self.names)
+        scores = read_scores(self.label_dir, labelled).set_index("name").reindex(self.names)
         self.table = scores.assign(strong=scores["strong"].eq(True))  # one without a score yet counts as weak
         self.judgements = Judgements(label_dir)
         self.counts, self._tags = None, None

@@ -8,7 +8,7 @@ __all__ = ['SCORE_COLUMNS', 'VERDICTS', 'JUDGEMENT_COLUMNS', 'USES', 'agreement'
            'write_corrected', 'restore_own', 'check_label', 'import_labels', 'usable_labels', 'require_classes',
            'stage2_folder', 'write_pseudo_labels']
 
-# %% ../nbs/22_labels.ipynb #9af9afe9
+# %% ../nbs/22_labels.ipynb #3dcda6ef
 import csv
 import io
 import json
@@ -16,6 +16,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from .evaluate import trust, weakest_class
 from .files import read_json, write_json, write_whole
 from .formats import open_export
 from .images import IGNORE_INDEX, write_labels
-from .lists import decode_table, label_maps
+from .lists import decode_table, label_names
 from .photos import PhotoFolder
 from .predict import SETTINGS, load_crf, predict_labels
 from .run import differences
@@ -44,7 +45,7 @@ def agreement(
         raise ValueError(f"label maps of different sizes: {labels.shape} and {others.shape}")
     return float((labels == others).mean())
 
-# %% ../nbs/22_labels.ipynb #2a3e590b
+# %% ../nbs/22_labels.ipynb #756e9675
 def claim_label_folder(
     label_dir: Path,  # made if it does not exist
     made_by: dict,  # what decides the labels; nested, written to and compared with labels.json
@@ -59,17 +60,18 @@ def claim_label_folder(
                 f"{label_dir} holds labels made another way: {', '.join(differ[:20])}. Pass another folder, or delete "
                 "this one."
             )
-    elif label_maps(label_dir):
+    elif label_names(label_dir):
         raise ValueError(f"{label_dir} holds PNGs but no labels.json that says what made them. Pass another folder.")
     else:
         write_json(about, made_by)
 
-# %% ../nbs/22_labels.ipynb #74a9b41d
+# %% ../nbs/22_labels.ipynb #e925e65d
 SCORE_COLUMNS = ["name", "strong", "confidence", "agreement", "weight", "weakest_class"]
 
 
 def read_scores(
     label_dir: Path,
+    there: set[str] | None = None,  # names of labels that are there, by whoever has looked already
 ) -> pd.DataFrame:  # SCORE_COLUMNS, a row a label whose PNG is there
     "The scores of a label folder, finished or still being written."
     path = Path(label_dir) / "scores.csv"
@@ -82,7 +84,8 @@ def read_scores(
         io.StringIO(whole), dtype={"name": str, "weakest_class": str}, keep_default_na=False, na_values=numbers
     ).drop_duplicates("name", keep="last")
     scores = scores.rename(columns={"has_mask": "strong"})
-    there, label_dir = label_maps(label_dir), Path(label_dir)  # of new photos a label may lie in a folder within
+    there = set(label_names(label_dir)) if there is None else there
+    label_dir = Path(label_dir)  # of new photos a label may lie in a folder within
     labelled = [name in there or (label_dir / f"{name}.png").is_file() for name in scores["name"]]
     return scores[np.array(labelled, bool)].reset_index(drop=True)
 
@@ -105,7 +108,7 @@ def write_scores(label_dir: Path, scores: pd.DataFrame) -> None:
         lambda tmp: scores.to_csv(tmp, index=False, lineterminator="\n", encoding="utf-8"),
     )
 
-# %% ../nbs/22_labels.ipynb #2905deec
+# %% ../nbs/22_labels.ipynb #6e066748
 VERDICTS = ("accepted", "rejected")
 JUDGEMENT_COLUMNS = ["name", "verdict", "note", "time", "seconds"]
 
@@ -124,9 +127,10 @@ def read_judgements(
     if not path.is_file():
         return {}
     rows = {}
-    for number, row in enumerate(_table(path), 2):
-        if missing := {"name", "verdict"} - row.keys():
-            raise ValueError(f"{path} lacks the column {' and '.join(sorted(missing))}: it starts with {list(row)}.")
+    table = _table(path)
+    if table and (missing := {"name", "verdict"} - table[0].keys()):
+        raise ValueError(f"{path} lacks the column {' and '.join(sorted(missing))}: it starts with {list(table[0])}.")
+    for number, row in enumerate(table, 2):
         row = {column: (row.get(column) or "").strip() for column in JUDGEMENT_COLUMNS}
         row["verdict"] = row["verdict"].lower()
         if row["verdict"] not in ("", *VERDICTS):
@@ -136,6 +140,15 @@ def read_judgements(
         if row["name"] and row["time"] >= rows.get(row["name"], row)["time"]:
             rows[row["name"]] = row
     return rows
+
+
+def _as_table(rows: dict[str, dict[str, str]]) -> str:
+    "Judgements as the text of a table, by name."
+    out = io.StringIO(newline="")
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(JUDGEMENT_COLUMNS)
+    table.writerows(map(itemgetter(*JUDGEMENT_COLUMNS), map(rows.__getitem__, sorted(rows))))
+    return out.getvalue()
 
 
 class Judgements:
@@ -206,14 +219,9 @@ class Judgements:
                 row = rows.get(name, dict.fromkeys(JUDGEMENT_COLUMNS, ""))
                 given = {key: value for key, value in change.items() if value is not None}
                 rows[name] = {**row, **given, "name": name, "time": max(now, row["time"])}
-            write_whole(self.path, lambda tmp: self._write(tmp, rows))
+            text = _as_table(rows)
+            write_whole(self.path, lambda tmp: tmp.write_text(text, encoding="utf-8", newline=""))
             self.rows, self.stamp = rows, self._stamp()
-
-    def _write(self, path, rows):
-        with open(path, "w", newline="", encoding="utf-8") as f:
-            out = csv.DictWriter(f, JUDGEMENT_COLUMNS, lineterminator="\n")
-            out.writeheader()
-            out.writerows(rows[name] for name in sorted(rows))
 
 # %% ../nbs/22_labels.ipynb #8f7a5027
 def read_corrected(label_dir: Path) -> list[str]:
@@ -302,7 +310,7 @@ def import_labels(
         write_corrected(label_dir, ((name, read()) for name, read in known.items()))
     return list(known), [name for name in labels if name not in listed]
 
-# %% ../nbs/22_labels.ipynb #fbb05c38
+# %% ../nbs/22_labels.ipynb #960493e4
 USES = ("all", "not rejected", "accepted", "corrected")
 
 
@@ -319,7 +327,7 @@ def usable_labels(
     corrected = set(read_corrected(label_dir))
     accepted = corrected | {name for name, verdict in judged.items() if verdict == "accepted"}
     rejected = {name for name, verdict in judged.items() if verdict == "rejected"}
-    there, label_dir = label_maps(label_dir), Path(label_dir)  # of new photos a label may lie in a folder within
+    there, label_dir = set(label_names(label_dir)), Path(label_dir)  # of new photos a label may lie in a folder within
     labelled = {name for name in names if name in there or (label_dir / f"{name}.png").is_file()}
     if use in ("accepted", "corrected"):
         labelled &= accepted if use == "accepted" else corrected

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['MAX_TEXT_BYTES', 'MAX_LINES', 'short', 'read_bounded', 'read_text', 'name_of', 'parse_list', 'tag_indices',
            'tags_of_labels', 'read_annotation', 'parse_tags', 'is_spreadsheet', 'decode_table', 'rewrite_table',
-           'tags_named', 'files_by_name', 'label_maps', 'divide_masks', 'fewest_covering']
+           'tags_named', 'Files', 'files_by_name', 'label_names', 'label_maps', 'divide_masks', 'fewest_covering']
 
-# %% ../nbs/02_lists.ipynb #f9d13a89
+# %% ../nbs/02_lists.ipynb #d14100db
 import csv
 import difflib
 import hashlib
@@ -16,7 +16,7 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -258,19 +258,50 @@ def _read_row(row: list[str], line: int, index: dict[str, int], table: dict, fau
     table[name], unknown = tag_indices(tags, index, suggest=len(faults) < 100)
     faults += [("tag not a class", f"line {line}: {short(name)}: {fault}") for fault in unknown]
 
-# %% ../nbs/02_lists.ipynb #fd951bdf
+# %% ../nbs/02_lists.ipynb #4bdce448
+class Files(Mapping):
+    "The files of a folder by name: name -> its paths, a list."
+
+    def __init__(
+        self,
+        folder: Path,
+        found: dict[str, list[str]],  # name -> its files' names
+    ):
+        self.folder, self.found = folder, found
+
+    def __getitem__(self, name):
+        return [self.folder / file for file in self.found[name]]
+
+    def __contains__(self, name):
+        return name in self.found
+
+    def __iter__(self):
+        return iter(self.found)
+
+    def __len__(self):
+        return len(self.found)
+
+
 def files_by_name(
     folder: Path,  # none there: no files
     suffixes: tuple[str, ...],  # in lower case, such as (".png",)
-) -> dict[str, list[Path]]:  # name -> its files
+) -> Files:
     "The files of a folder by name, for the suffixes given."
-    files = {}
-    if folder.is_dir():
-        for entry in os.scandir(folder):
-            stem, suffix = os.path.splitext(entry.name)
-            if suffix.lower() in suffixes and not stem.startswith("."):
-                files.setdefault(unicodedata.normalize("NFC", stem), []).append(Path(entry.path))
-    return {name: sorted(paths, key=lambda path: path.name.swapcase()) for name, paths in files.items()}
+    found = {}
+    for file in os.listdir(folder) if folder.is_dir() else ():
+        stem, dot, suffix = file.rpartition(".")
+        if dot + suffix.lower() in suffixes and stem and stem[0] != ".":
+            found.setdefault(unicodedata.normalize("NFC", stem), []).append(file)
+    for files in found.values():
+        files.sort(key=str.swapcase)
+    return Files(folder, found)
+
+
+def label_names(
+    folder: str | os.PathLike,  # a label folder, a snapshot or an export; none there: no label maps
+) -> list[str]:  # in order
+    "The names of the images that have a label map in a folder."
+    return sorted(files_by_name(Path(folder), (".png",)))
 
 
 def label_maps(

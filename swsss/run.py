@@ -7,7 +7,7 @@ __all__ = ['surroundings', 'differences', 'pack_state', 'unpack_state', 'read_ol
            'is_trained', 'is_stage2', 'is_stage1', 'newest_run', 'find_run', 'short_name', 'read_recipe', 'data_of',
            'read_metrics', 'find_snapshots', 'cpu_seconds', 'networks_of', 'load']
 
-# %% ../nbs/20_run.ipynb #d7679c3d
+# %% ../nbs/20_run.ipynb #a0946005
 import errno
 import json
 import os
@@ -35,7 +35,7 @@ from .data import VOCFolder
 from .evaluate import DynamicEvaluation
 from .files import file_digest, project_path, read_json, write_json, write_whole
 from .images import VOC_CLASSES, cv2, write_labels
-from .lists import label_maps
+from .lists import label_names
 from .model import DeepLabV3Plus, load_network, save_checkpoint
 from .predict import Labeller, predict_labels
 from .recipe import GROUPS, Recipe
@@ -419,7 +419,7 @@ def short_name(
     runs = project_path("runs")
     return str(path.relative_to(runs)) if path.is_relative_to(runs) else "/".join(path.parts[-2:])
 
-# %% ../nbs/20_run.ipynb #c3fe239b
+# %% ../nbs/20_run.ipynb #a8d520d1
 def read_recipe(
     run: Path,  # run folder
 ) -> dict:  # flat, as it was kept; {} where there is none
@@ -456,7 +456,7 @@ def find_snapshots(
 ) -> dict[int, list[str]]:  # {iteration: names}, both in order
     "The label snapshots of a run."
     folders = (path for path in (Path(run) / "snapshots").glob("*") if path.is_dir() and path.name.isdigit())
-    found = {int(folder.name): sorted(label_maps(folder)) for folder in folders}
+    found = {int(folder.name): label_names(folder) for folder in folders}
     return {iteration: found[iteration] for iteration in sorted(found) if found[iteration]}
 
 
