@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PALETTES', 'GRID_HELP', 'DETAIL_HELP', 'HEARD', 'PAUSE', 'class_choices', 'Correction', 'minutes', 'Explorer']
 
-# %% ../nbs/37_explore.ipynb #994cfaa0
+# %% ../nbs/37_explore.ipynb #2db534be
 import time
 import zlib
 from collections import Counter
@@ -20,7 +20,7 @@ from filelock import Timeout
 from .correct import network_region, snapped
 from .detail import Detail, Networks, packed
 from .gallery import SCORES, Gallery, History, score_text
-from .grid import Controls, Pages
+from .grid import Controls, HandOver, Pages
 from .images import IGNORE_INDEX, cv2, voc_palette
 from .labels import check_label, own_label, restore_own, write_corrected
 from .results import Results, find_results, label_folders
@@ -144,7 +144,7 @@ def minutes(
     "A time as a clock shows it."
     return f"{seconds // 60}:{seconds % 60:02}"
 
-# %% ../nbs/37_explore.ipynb #44ce512c
+# %% ../nbs/37_explore.ipynb #fb46de86
 PALETTES = {"clear colours": clear_palette, "VOC colours": voc_palette, "colour-blind safe": safe_palette}
 GRID_HELP = (
     "Click opens a label. Shift-click, Ctrl-click, Space or a rectangle select several, Ctrl-A all; A accept, "
@@ -206,8 +206,8 @@ class Explorer:
             button("Next unjudged", "open the next label without a verdict (N)", self.next_unjudged),
         ]
         self.all = button("Select all", "all that pass the filters (Ctrl-A)", self.select_all)
-        self.chosen = widgets.HTML()
-        self.bar = row(self.moves, *judging, self.note, self.all, self.chosen)
+        self.chosen, self.hand_over = widgets.HTML(), HandOver(self._later, self._say)
+        self.bar = row(self.moves, *judging, self.note, self.all, self.chosen, self.hand_over.box)
 
     def _repr_mimebundle_(self, **kwargs):
         text = f"Explorer of {len(self.gallery.names)} labels: run this notebook in JupyterLab to use it."
@@ -222,7 +222,7 @@ class Explorer:
         "Show the labels of this folder."
         self.gallery = Gallery(results.folder, results.labels)
         self.results, self.networks = results, Networks(results.run, results.folder)
-        self.history, self.ahead = History(self.gallery.judgements), {}
+        self.history, self.ahead, self.hand_over.gallery = History(self.gallery.judgements), {}, self.gallery
         self.controls = Controls(self.gallery, self.refresh)
         self.controls.box.children += (self.palette,)
         self.pages = Pages(self.gallery, self.page_size, self.open)
@@ -475,7 +475,7 @@ class Explorer:
 
     def _show_view(self, view):
         in_grid, in_detail = [self.top, self.controls.box, self.pages.grid, self.pages.legend], []
-        in_grid += [self.all, self.chosen]
+        in_grid += [self.all, self.chosen, self.hand_over.box]
         in_detail += [self.about, self.panels, self.moves, self.note]
         for widget in in_grid + in_detail:
             widget.layout.display = None if (widget in in_grid) == (view == "grid") else "none"
