@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PALETTES', 'GRID_HELP', 'DETAIL_HELP', 'HEARD', 'PAUSE', 'class_choices', 'Correction', 'minutes', 'Explorer']
 
-# %% ../nbs/37_explore.ipynb #2db534be
+# %% ../nbs/37_explore.ipynb #074f723f
 import time
 import zlib
 from collections import Counter
@@ -20,7 +20,7 @@ from filelock import Timeout
 from .correct import network_region, snapped
 from .detail import Detail, Networks, packed
 from .gallery import SCORES, Gallery, History, score_text
-from .grid import Controls, HandOver, Pages
+from .grid import Controls, Pages
 from .images import IGNORE_INDEX, cv2, voc_palette
 from .labels import check_label, own_label, restore_own, write_corrected
 from .results import Results, find_results, label_folders
@@ -144,7 +144,7 @@ def minutes(
     "A time as a clock shows it."
     return f"{seconds // 60}:{seconds % 60:02}"
 
-# %% ../nbs/37_explore.ipynb #fb46de86
+# %% ../nbs/37_explore.ipynb #6a68dee2
 PALETTES = {"clear colours": clear_palette, "VOC colours": voc_palette, "colour-blind safe": safe_palette}
 GRID_HELP = (
     "Click opens a label. Shift-click, Ctrl-click, Space or a rectangle select several, Ctrl-A all; A accept, "
@@ -206,8 +206,8 @@ class Explorer:
             button("Next unjudged", "open the next label without a verdict (N)", self.next_unjudged),
         ]
         self.all = button("Select all", "all that pass the filters (Ctrl-A)", self.select_all)
-        self.chosen, self.hand_over = widgets.HTML(), HandOver(self._later, self._say)
-        self.bar = row(self.moves, *judging, self.note, self.all, self.chosen, self.hand_over.box)
+        self.chosen, self.below = widgets.HTML(), row()
+        self.bar = row(self.moves, *judging, self.note, self.all, self.chosen)
 
     def _repr_mimebundle_(self, **kwargs):
         text = f"Explorer of {len(self.gallery.names)} labels: run this notebook in JupyterLab to use it."
@@ -222,16 +222,16 @@ class Explorer:
         "Show the labels of this folder."
         self.gallery = Gallery(results.folder, results.labels)
         self.results, self.networks = results, Networks(results.run, results.folder)
-        self.history, self.ahead, self.hand_over.gallery = History(self.gallery.judgements), {}, self.gallery
+        self.history, self.ahead = History(self.gallery.judgements), {}
         self.controls = Controls(self.gallery, self.refresh)
         self.controls.box.children += (self.palette,)
         self.pages = Pages(self.gallery, self.page_size, self.open)
         self.pages.thumbs.use_palette(PALETTES[self.palette.value]())
         self.pages.grid.observe(lambda _: self._draw_chosen(), "selected")
-        self._fill_picker()
+        self.fill_picker()
         self.top = row(self.picker, self.head, self.pages.pager)
         self.top.add_class("swsss-top")
-        views = [self.top, self.controls.box, self.about, self.bar, self.pages.grid, self.pages.legend]
+        views = [self.top, self.controls.box, self.about, self.bar, self.pages.grid, self.pages.legend, self.below]
         views += [self.panels, self.status]
         self.refresh()
         self.box.children = (*views, self.keys, self.correction.editor)
@@ -361,7 +361,8 @@ class Explorer:
 
     # what follows from it
 
-    def _fill_picker(self):
+    def fill_picker(self):
+        "Offer the label folders that there are now."
         paths = label_folders()
         paths = paths if self.results.labels in paths else [self.results.labels, *paths]
         self.picker.unobserve(self._pick, "value")
@@ -374,7 +375,7 @@ class Explorer:
         try:
             self.show(find_results(labels=labels))
         except (OSError, ValueError) as error:
-            self._fill_picker()
+            self.fill_picker()
             self._say(f"{short_name(labels)} cannot be opened: {error}", bad=True)
 
     def _later(self, work, *args):
@@ -475,7 +476,7 @@ class Explorer:
 
     def _show_view(self, view):
         in_grid, in_detail = [self.top, self.controls.box, self.pages.grid, self.pages.legend], []
-        in_grid += [self.all, self.chosen, self.hand_over.box]
+        in_grid += [self.all, self.chosen, self.below]
         in_detail += [self.about, self.panels, self.moves, self.note]
         for widget in in_grid + in_detail:
             widget.layout.display = None if (widget in in_grid) == (view == "grid") else "none"

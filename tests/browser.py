@@ -250,6 +250,11 @@ class Page:
         self.until(there, css)
         self.js("arguments[0].scrollIntoView({block: 'start'})", self.one(css))
 
+    def use_theme(self, name):
+        "JupyterLab's 'Light' or 'Dark'."
+        self.js("jupyterapp.commands.execute('apputils:change-theme', {theme: arguments[0]})", f"JupyterLab {name}")
+        self.until(lambda: self.js("return document.body.dataset.jpThemeLight") == str(name == "Light").lower(), name)
+
     def screenshot(self, name):
         folder = ROOT / "artifacts"
         folder.mkdir(exist_ok=True)
@@ -276,6 +281,47 @@ return [...root.querySelectorAll('*')].filter(node => {
   const box = node.getBoundingClientRect();
   return box.width && box.right > limit && !node.closest('.swsss-stage');
 }).map(node => `${node.className}: ${node.textContent.slice(0, 40)}`);
+"""
+
+
+# Texts whose contrast with what is behind them is under WCAG's AA: 4.5, for large letters 3. The browser itself turns
+# any CSS colour into RGB, colour-mix() too.
+CONTRAST = """
+const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+const rgba = colour => {
+  canvas.clearRect(0, 0, 1, 1);
+  canvas.fillStyle = colour;
+  canvas.fillRect(0, 0, 1, 1);
+  const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data;
+  return [r, g, b, a / 255];
+};
+const over = (top, under) => [0, 1, 2].map(i => top[i] * top[3] + under[i] * (1 - top[3]));
+const behind = node => {
+  if (!node) return [255, 255, 255];
+  const colour = rgba(getComputedStyle(node).backgroundColor);
+  return colour[3] === 1 ? colour.slice(0, 3) : over(colour, behind(node.parentElement));
+};
+const light = rgb => {
+  const [r, g, b] = rgb.map(c => c / 255).map(c => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const poor = new Set();
+for (const root of document.querySelectorAll(arguments[0])) {
+  const walk = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const node = walk.currentNode.parentElement, text = walk.currentNode.textContent.trim();
+    if (!text || !node.checkVisibility({opacityProperty: true, visibilityProperty: true})) continue;
+    if (node.closest('style, option, :disabled, canvas')) continue;
+    const style = getComputedStyle(node), back = behind(node);
+    const pair = [light(over(rgba(style.color), back)), light(back)].sort((a, b) => b - a);
+    const size = parseFloat(style.fontSize), bold = style.fontWeight >= 700;
+    const ratio = (pair[0] + 0.05) / (pair[1] + 0.05);
+    if (ratio < (size >= 24 || (bold && size >= 18.66) ? 3 : 4.5)) {
+      poor.add(`${ratio.toFixed(2)} ${node.className}: ${text.slice(0, 30)}`);
+    }
+  }
+}
+return [...poor];
 """
 
 

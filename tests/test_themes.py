@@ -1,0 +1,49 @@
+"The explorer in JupyterLab's light and dark theme: every text can be read, nothing needs scrolling sideways."
+
+import pytest
+from browser import CONTRAST, OVERFLOW, TOKEN, Page, needs_browser, shown
+from selenium.webdriver.common.keys import Keys
+
+pytest_plugins = ["browser"]
+pytestmark = needs_browser
+
+
+@pytest.fixture(scope="module")
+def explorer(lab, browser):
+    "The explorer, on the labels of the run that was trained."
+    page = Page(browser)
+    page.open_explorer(f"{lab}/tree/runs/explore_pseudo_labels.ipynb?token={TOKEN}&reset")
+    yield page
+    page.use_theme("Light")
+
+
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+def test_texts_can_be_read(explorer, page, theme):
+    page.use_theme(theme)
+    page.all(".swsss-card")[0].click()
+    page.keys("r")
+    page.until(lambda: page.title() and not page.all(".swsss-wait"), "the next label")
+    found = {}
+
+    def look(view, root=".swsss-explorer"):
+        page.screenshot(f"{theme.lower()}-{view}")
+        found[view] = page.js(CONTRAST, root)
+        assert page.js(OVERFLOW, root) == []
+
+    look("detail")
+    page.keys("l")
+    page.until(lambda: page.all(".swsss-large[open]"), "the large view")
+    look("large", ".swsss-large")
+    page.keys(Keys.ESCAPE)
+    page.keys("c")
+    page.until(lambda: page.all(".swsss-editor[open] .swsss-choice"), "the editor")
+    look("editor", ".swsss-editor")
+    page.keys(Keys.ESCAPE)
+    page.until(lambda: not page.all(".swsss-editor[open]"), "the label again")
+    page.keys("g")
+    page.until(lambda: shown(page) and not page.title(), "the grid")
+    page.keys(Keys.CONTROL, "a")
+    page.keys(Keys.NULL)
+    look("grid")
+    page.keys(Keys.ESCAPE)
+    assert not any(found.values()), found
