@@ -65,7 +65,7 @@ class Steps:
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
 
-# %% ../nbs/39_onward.ipynb #b9104afa
+# %% ../nbs/39_onward.ipynb #52d50dda
 def next_run(
     run: Path,  # a run folder
 ) -> Path:  # not there yet
@@ -113,6 +113,7 @@ class Onward:
             widgets.HTML(),
         )
         export = button("⇩ Hand over", "write these labels for another tool", self.hand_over)
+        explorer.below.add_class("swsss-onward")
         explorer.below.children = (export, self.which, self.form, self.again, self.use, self.iterations, self.text)
 
     def say(

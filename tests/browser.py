@@ -18,7 +18,9 @@ from PIL import Image
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 from selenium.common.exceptions import StaleElementReferenceException  # noqa: E402
 from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
+from selenium.webdriver.common.actions.action_builder import ActionBuilder  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
@@ -345,6 +347,50 @@ return {fill, line, colours: swatches};
 def shown(page):
     "Names on the page of thumbnails."
     return [card.get_attribute("data-name") for card in page.all(".swsss-card")]
+
+
+def edit_label(page, number):
+    "Open the editor on a label of the page that is shown; answers with its name."
+    if page.title():
+        page.keys("g")
+        page.until(lambda: not page.title(), "the grid")
+    name = shown(page)[number]
+    page.all(".swsss-card")[number].click()
+    page.until(lambda: name in page.title(), "the label")
+    page.keys("c")
+    page.until(lambda: page.all(".swsss-editor[open]") and page.one(".swsss-editor-name").text == name, "the editor")
+    page.until(lambda: page.all(".swsss-choice"), "classes")
+    return name
+
+
+def point(page, x, y):
+    "Where a label's pixel is in the window."
+    box = page.js("return document.querySelector('.swsss-editor-label').getBoundingClientRect().toJSON()")
+    width, height = page.js("const c = document.querySelector('.swsss-editor-label'); return [c.width, c.height]")
+    return round(box["x"] + (x + 0.5) * box["width"] / width), round(box["y"] + (y + 0.5) * box["height"] / height)
+
+
+def pointer(page, *pixels, drag=False, button=0):
+    "Press the mouse on pixels of the label: on each, or drag it through all of them."
+    actions = ActionBuilder(page.driver, duration=20)
+    mouse = actions.pointer_action
+    for i, (x, y) in enumerate(pixels):
+        mouse.move_to_location(*point(page, x, y))
+        if not drag or i == 0:
+            mouse.pointer_down(button)
+        if not drag or i == len(pixels) - 1:
+            mouse.pointer_up(button)
+    actions.perform()
+
+
+def control(page, key):
+    ActionChains(page.driver).key_down(Keys.CONTROL).send_keys(key).key_up(Keys.CONTROL).perform()
+
+
+def choices(page):
+    "{class: key} of the classes offered first."
+    nodes = page.all(".swsss-editor-side > .swsss-choice")
+    return {node.text.split("\n")[0]: node.text.split("\n")[-1] for node in nodes}
 
 
 def judgements(project, run):

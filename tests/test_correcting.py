@@ -7,8 +7,7 @@ SWSSS_DATA=... pytest tests/test_correcting.py      of another folder's photos, 
 import cv2
 import numpy as np
 import pytest
-from browser import ActionChains, Page, judgements, needs_browser, shown
-from selenium.webdriver.common.actions.action_builder import ActionBuilder
+from browser import Page, choices, control, edit_label, judgements, needs_browser, pointer, shown
 from selenium.webdriver.common.keys import Keys
 
 from swsss.data import VOCFolder
@@ -35,52 +34,8 @@ def labels(project):
     return project / "runs" / RUN / "labels"
 
 
-def open_label(page, number):
-    "Open the editor on a label of the first page; answers with its name."
-    if page.title():
-        page.keys("g")
-        page.until(lambda: not page.title(), "the grid")
-    name = shown(page)[number]
-    page.all(".swsss-card")[number].click()
-    page.until(lambda: name in page.title(), "the label")
-    page.keys("c")
-    page.until(lambda: page.all(".swsss-editor[open]") and page.one(".swsss-editor-name").text == name, "the editor")
-    page.until(lambda: page.all(".swsss-choice"), "classes")
-    return name
-
-
 def close(page):
     page.until(lambda: not page.all(".swsss-editor[open]"), "the editor closed")
-
-
-def point(page, x, y):
-    "Where a label's pixel is in the window."
-    box = page.js("return document.querySelector('.swsss-editor-label').getBoundingClientRect().toJSON()")
-    width, height = page.js("const c = document.querySelector('.swsss-editor-label'); return [c.width, c.height]")
-    return round(box["x"] + (x + 0.5) * box["width"] / width), round(box["y"] + (y + 0.5) * box["height"] / height)
-
-
-def pointer(page, *pixels, drag=False, button=0):
-    "Press the mouse on pixels of the label: on each, or drag it through all of them."
-    actions = ActionBuilder(page.driver, duration=20)
-    mouse = actions.pointer_action
-    for i, (x, y) in enumerate(pixels):
-        mouse.move_to_location(*point(page, x, y))
-        if not drag or i == 0:
-            mouse.pointer_down(button)
-        if not drag or i == len(pixels) - 1:
-            mouse.pointer_up(button)
-    actions.perform()
-
-
-def control(page, key):
-    ActionChains(page.driver).key_down(Keys.CONTROL).send_keys(key).key_up(Keys.CONTROL).perform()
-
-
-def choices(page):
-    "{class: key} of the classes offered first."
-    nodes = page.all(".swsss-editor-side > .swsss-choice")
-    return {node.text.split("\n")[0]: node.text.split("\n")[-1] for node in nodes}
 
 
 def classes_of(labels):
@@ -98,7 +53,7 @@ def key_of(page, labels, not_in):
 
 def test_brush(project, explorer, page, labels):
     "Strokes of a class, of void and of the eraser, some undone; the label holds them, the network's own is kept."
-    name = open_label(page, 3)
+    name = edit_label(page, 3)
     before, own = read_labels(labels / f"{name}.png"), (labels / f"{name}.png").read_bytes()
     height, width = before.shape
     index, key = key_of(page, labels, before[height // 4, width // 4])
@@ -130,7 +85,7 @@ def test_brush(project, explorer, page, labels):
 
 
 def test_polygon(explorer, page, labels):
-    name = open_label(page, 4)
+    name = edit_label(page, 4)
     before = read_labels(labels / f"{name}.png")
     height, width = before.shape
     index, key = key_of(page, labels, before[height // 2, width // 2])
@@ -150,7 +105,7 @@ def test_polygon(explorer, page, labels):
 
 def test_a_region_of_another_class(explorer, page, labels):
     "A click on a region and the key of a class; the network's own comes back by a button."
-    name = open_label(page, 5)
+    name = edit_label(page, 5)
     before, own = read_labels(labels / f"{name}.png"), (labels / f"{name}.png").read_bytes()
     there = [c for c in np.unique(before) if 0 < c < 255]
     old = max(there, key=lambda c: (before == c).sum())
@@ -181,7 +136,7 @@ def near(at, side=4):
 
 
 def test_snap_is_shown_before_it_is_kept(explorer, page, labels):
-    name = open_label(page, 6)
+    name = edit_label(page, 6)
     before = read_labels(labels / f"{name}.png")
     height, width = before.shape
     index, key = key_of(page, labels, before[height // 2, width // 2])
@@ -202,7 +157,7 @@ def test_snap_is_shown_before_it_is_kept(explorer, page, labels):
 
 
 def test_leaving_changes_nothing(explorer, page, labels):
-    name = open_label(page, 7)
+    name = edit_label(page, 7)
     own = (labels / f"{name}.png").read_bytes()
     page.keys("v")
     pointer(page, (5, 5), (20, 20), drag=True)
