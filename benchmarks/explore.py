@@ -133,7 +133,7 @@ def main():
         if not root.exists():
             drawing, _ = clock(lambda: draw_folder(root, args.images))
             print(f"drew {args.images:,} images in {drawing:.0f} s")
-        for path in [root / "labels/.truth_counts.npz", root / "labels/judgements.csv"]:
+        for path in [root / "labels/.confusion.npz", root / "labels/judgements.csv"]:
             path.unlink(missing_ok=True)
         command = [sys.executable, __file__, "--measure", str(root)]
         out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
