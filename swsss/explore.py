@@ -144,7 +144,7 @@ def minutes(
     "A time as a clock shows it."
     return f"{seconds // 60}:{seconds % 60:02}"
 
-# %% ../nbs/37_explore.ipynb #fdcb9b2e
+# %% ../nbs/37_explore.ipynb #82fcc708
 PALETTES = {"clear colours": clear_palette, "VOC colours": voc_palette, "colour-blind safe": safe_palette}
 GRID_HELP = (
     "Click opens a label. Shift-click, Ctrl-click, Space or a rectangle select several, Ctrl-A all; A accept, "
@@ -176,6 +176,7 @@ class Explorer:
         self._build_buttons()
         self.overview, self.above, self.tools = None, widgets.VBox(), row()
         self.only, self.let_go = [], button("", "show all labels again", lambda: self.show_only([], ""))
+        self.let_go.layout.align_self = "flex-start"
         self.let_go.add_class("swsss-only")
         self.correction = Correction(self._later, self._corrected)
         self.picker = dropdown("Labels", [("", None)], "260px")
@@ -232,9 +233,18 @@ class Explorer:
         self.pages.thumbs.use_palette(PALETTES[self.palette.value]())
         self.pages.grid.observe(lambda _: self._draw_chosen(), "selected")
         self._fill_picker()
-        self.top = row(self.picker, self.tools, self.head, self.let_go, self.pages.pager)
+        self.top = row(self.picker, self.tools, self.head, self.pages.pager)
         self.top.add_class("swsss-top")
-        views = [self.top, self.above, self.controls.box, self.about, self.bar, self.pages.grid, self.pages.legend]
+        views = [
+            self.top,
+            self.above,
+            self.let_go,
+            self.controls.box,
+            self.about,
+            self.bar,
+            self.pages.grid,
+            self.pages.legend,
+        ]
         views += [self.panels, self.status]
         self.refresh()
         self.box.children = (*views, self.keys, self.correction.editor)
@@ -509,6 +519,7 @@ class Explorer:
         in_detail += [self.about, self.panels, self.moves, self.note]
         for widget in in_grid + in_detail:
             widget.layout.display = None if (widget in in_grid) == (view == "grid") else "none"
+        self.let_go.layout.display = None if self.only and view == "grid" else "none"
         self.keys.view, self.keys.showing = view, self.name
 
     def _draw_verdicts(self, text):
@@ -530,7 +541,6 @@ class Explorer:
         verdicts = Counter(given["verdict"] for given in self.gallery.judgements.rows.values())
         counts = f"{verdicts['accepted']:,} accepted, {verdicts['rejected']:,} rejected"
         self.head.value = f"<span class='swsss-dim'>{shown:,} of {every:,} labels · {counts}</span>"
-        self.let_go.layout.display = None if self.only else "none"
         if self.overview:
             self.overview.follow()
 

@@ -226,7 +226,7 @@ class PointMap(OverviewPart):
     legend = traitlets.List().tag(sync=True)  # dicts of name, colour (CSS)
     selected = traitlets.Bytes().tag(sync=True)  # N times 0 or 1
 
-# %% ../nbs/38_overview.ipynb #a9848d37
+# %% ../nbs/38_overview.ipynb #c79a4a49
 TABS = ["Confusion", "Classes", "Two runs", "Map"]
 COLOURS = {"rarest class": "class", "verdict": "verdict"}
 
@@ -405,10 +405,10 @@ class Overview:
             masked = [name for name in self._names() if self.gallery.counts is None or name in self.gallery.pairs]
             table = class_table(self.gallery, masked)
             self.classes.show("", table, ["class", *table.columns])
-            score = (
-                "compared with their masks" if self.gallery.pairs else "by their tags and scores: there are no masks"
-            )
-            self._say(f"{len(masked):,} labels {score}. Click a class to see its labels.")
+            how = "by their tags and scores, there are no masks"
+            if self.gallery.pairs:
+                how = "against their masks, percent: found, of what the mask shows; right, of what is labelled so"
+            self._say(f"{len(masked):,} labels {how}. Click a class to see its labels.")
 
     def _draw_two(self):
         path = self.other.value

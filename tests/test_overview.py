@@ -5,10 +5,11 @@ SWSSS_DATA=... pytest tests/test_overview.py -s      of another folder's photos,
 """
 
 import os
+import re
 import time
 
 import pytest
-from browser import OVERFLOW, ActionChains, Page, needs_browser, shown
+from browser import OVERFLOW, TOKEN, ActionChains, Page, needs_browser, shown
 from selenium.webdriver.common.keys import Keys
 
 from swsss.data import VOCFolder
@@ -163,4 +164,48 @@ def test_a_circle_on_the_map_selects(opened, page, truth):
     page.until(
         lambda: len(page.all(".swsss-card")) == len(page.all(".swsss-card.selected")) >= selected, "those selected"
     )
+    assert page.errors() == []
+
+
+@pytest.fixture
+def going(project):
+    "A run that has not ended yet."
+    run = project / "runs" / OTHER
+    (run / "hybrid.safetensors").rename(run / "away")
+    yield run
+    if (run / "away").exists():
+        (run / "away").rename(run / "hybrid.safetensors")
+
+
+def test_a_run_is_followed_while_it_goes_on(opened, going, lab, page):
+    page.run_all(f"{lab}/tree/runs/explore_dynamic_evaluation.ipynb?token={TOKEN}&reset")
+    page.scroll_to(".swsss-learning")
+    page.until(lambda: "Idle" in page.kernel_status(), "an idle kernel")
+    page.choose(OTHER, ".swsss-learning")
+    text = lambda: page.one(".swsss-learning").text  # noqa: E731
+    chart = lambda: page.all(".swsss-learning img")[0].get_attribute("src")  # noqa: E731
+    page.until(lambda: "at iteration 390" in text() and "again every 5 s" in text(), "a run that goes on")
+    first = re.search(r"Looked at \S+,", text())[0]
+    page.until(lambda: first not in text(), "another look")
+    before = chart()
+    metrics = going / "metrics.csv"
+    last = metrics.read_text(encoding="utf-8").splitlines()[-1]
+    with open(metrics, "a", encoding="utf-8") as f:
+        f.write(",".join(["400", *last.split(",")[1:]]) + "\n")
+    page.until(lambda: "at iteration 400" in text() and chart() != before, "the new step, without a click")
+    page.screenshot("learning-going-on")
+
+    (going / "away").rename(going / "hybrid.safetensors")
+    page.until(lambda: "the run has ended" in text(), "the end of the run")
+    ended = text()
+    time.sleep(6)
+    assert text() == ended, "nobody looks at a run that has ended"
+
+    (going / "hybrid.safetensors").rename(going / "away")
+    page.button("Refresh", ".swsss-learning").click()
+    page.until(lambda: "again every 5 s" in text(), "a run that goes on")
+    page.js("window.jupyterapp.commands.execute('notebook:restart-kernel')")
+    page.one(".jp-Dialog .jp-mod-accept").click()
+    page.until(page.ready, "a new kernel, which knows of no widget")
+    time.sleep(6)
     assert page.errors() == []

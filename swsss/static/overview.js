@@ -249,9 +249,8 @@ class MapView {
         context.fillStyle = colours[groups[i]] ?? ink;
         dot(i, chosen ? 5 : 3.5);
         context.fill();
-        if (!chosen) return;
-        context.strokeStyle = ink;
-        context.lineWidth = 1.5;
+        context.strokeStyle = ink; // dark colours are seen on a dark page by it
+        context.lineWidth = chosen ? 1.5 : 0.4;
         context.stroke();
       });
     }
