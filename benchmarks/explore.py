@@ -156,7 +156,7 @@ def main():
         if not root.exists():
             drawing, _ = clock(lambda: draw_folder(root, args.images, args.height, args.judged))
             print(f"drew {args.images:,} images in {drawing:.0f} s")
-        (root / "labels/.truth_counts.npz").unlink(missing_ok=True)
+        (root / "labels/.confusion.npz").unlink(missing_ok=True)
         command = [sys.executable, __file__, "--measure", str(root)]
         out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         opened, imported = measure_memory(root)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PALETTES', 'GRID_HELP', 'DETAIL_HELP', 'HEARD', 'PAUSE', 'class_choices', 'Correction', 'minutes', 'Explorer']
 
-# %% ../nbs/37_explore.ipynb #074f723f
+# %% ../nbs/37_explore.ipynb #a039a3c7
 import time
 import zlib
 from collections import Counter
@@ -20,7 +20,7 @@ from filelock import Timeout
 from .correct import network_region, snapped
 from .detail import Detail, Networks, packed
 from .gallery import SCORES, Gallery, History, score_text
-from .grid import Controls, Pages
+from .grid import GIVEN, Controls, Pages
 from .images import IGNORE_INDEX, cv2, voc_palette
 from .labels import check_label, own_label, restore_own, write_corrected
 from .results import Results, find_results, label_folders
@@ -144,7 +144,7 @@ def minutes(
     "A time as a clock shows it."
     return f"{seconds // 60}:{seconds % 60:02}"
 
-# %% ../nbs/37_explore.ipynb #6a68dee2
+# %% ../nbs/37_explore.ipynb #3f53d26a
 PALETTES = {"clear colours": clear_palette, "VOC colours": voc_palette, "colour-blind safe": safe_palette}
 GRID_HELP = (
     "Click opens a label. Shift-click, Ctrl-click, Space or a rectangle select several, Ctrl-A all; A accept, "
@@ -154,7 +154,7 @@ DETAIL_HELP = (
     "Keys: A accept, R reject, both go on · C correct · U take back · N next unjudged · Ctrl-Z undo · "
     "← → previous, next · G grid · L large · + − 0 or Ctrl-wheel zoom, drag moves, double click shows all."
 )
-HEARD = ["ArrowLeft", "ArrowRight", "Escape", *"arungc", "Ctrl+z", "Ctrl+Shift+z", "Ctrl+y", "Ctrl+a"]
+HEARD = ["ArrowLeft", "ArrowRight", "Escape", *"arungco", "Ctrl+z", "Ctrl+Shift+z", "Ctrl+y", "Ctrl+a"]
 PAUSE = 0.25  # seconds that a label is looked at before the networks are asked, so that passing by costs nothing
 
 
@@ -174,6 +174,10 @@ class Explorer:
         self.status.add_class("swsss-status")
         self._build_detail()
         self._build_buttons()
+        self.overview, self.above, self.tools = None, widgets.VBox(), row()
+        self.only, self.let_go = [], button("", "show all labels again", lambda: self.show_only([], ""))
+        self.let_go.layout.align_self = "flex-start"
+        self.let_go.add_class("swsss-only")
         self.correction = Correction(self._later, self._corrected)
         self.picker = dropdown("Labels", [("", None)], "260px")
         self.picker.observe(self._pick, "value")
@@ -220,7 +224,7 @@ class Explorer:
         results: Results,  # with a label folder
     ):
         "Show the labels of this folder."
-        self.gallery = Gallery(results.folder, results.labels)
+        self.gallery, self.only = Gallery(results.folder, results.labels), []
         self.results, self.networks = results, Networks(results.run, results.folder)
         self.history, self.ahead = History(self.gallery.judgements), {}
         self.controls = Controls(self.gallery, self.refresh)
@@ -229,9 +233,10 @@ class Explorer:
         self.pages.thumbs.use_palette(PALETTES[self.palette.value]())
         self.pages.grid.observe(lambda _: self._draw_chosen(), "selected")
         self.fill_picker()
-        self.top = row(self.picker, self.head, self.pages.pager)
+        self.top = row(self.picker, self.tools, self.head, self.pages.pager)
         self.top.add_class("swsss-top")
-        views = [self.top, self.controls.box, self.about, self.bar, self.pages.grid, self.pages.legend, self.below]
+        views = [self.top, self.above, self.let_go, self.controls.box, self.about, self.bar]
+        views += [self.pages.grid, self.pages.legend, self.below]
         views += [self.panels, self.status]
         self.refresh()
         self.box.children = (*views, self.keys, self.correction.editor)
@@ -244,6 +249,23 @@ class Explorer:
             return
         self.pages.number, self.name = 0, ""
         self._show_grid(sort_anew=True)
+
+    def show_only(
+        self,
+        names: list[str],  # in the order in which they are shown; none for all labels again
+        why: str,  # what they have in common
+    ):
+        "Show these labels in the grid until a person lets go of them."
+        self.only, self.let_go.description = list(names), f"only: {why} ✕"
+        self.controls.offer_order(bool(names))
+        self.refresh()
+
+    def add_overview(
+        self,
+        overview,  # has `.box`, shown above the grid; `.toggle`, which opens it; `.flip()`; `.follow()`
+    ):
+        "Take in a view of all labels; key O opens and closes it, and it is told when what is known of them changes."
+        self.overview, self.above.children, self.tools.children = overview, (overview.box,), (overview.toggle,)
 
     def open(
         self,
@@ -352,6 +374,7 @@ class Explorer:
         else:
             moves = {"ArrowLeft": lambda: self.pages.turn(-1), "ArrowRight": self.pages.turn}
             actions = both | moves | {"Ctrl+a": self.select_all, "Escape": self._select_none}
+            actions |= {"o": self.overview.flip} if self.overview else {}
         if key in actions:
             actions[key]()
 
@@ -468,18 +491,29 @@ class Explorer:
         near, self.name, self.detail = self.name, "", None
         values, names = self.controls.values(), self.pages.names
         if sort_anew and self._can_sort():
-            names = self.gallery.order(**values)
+            names = self._ordered(values)
         self.pages.show(names, values["sort"], near)
         self._draw_head()
         self._say("")
         self._show_view("grid")
 
+    def _ordered(self, values):
+        "The names that pass the filters and are among those asked for, in order."
+        given, only = values["sort"] == GIVEN, self.only
+        names = self.gallery.order(**values | ({"sort": "name"} if given else {}))
+        if not only:
+            return names
+        wanted = set(names if given else only)
+        every = names if not given else only[::-1] if values["best_first"] else only
+        return [name for name in every if name in wanted]
+
     def _show_view(self, view):
-        in_grid, in_detail = [self.top, self.controls.box, self.pages.grid, self.pages.legend], []
+        in_grid, in_detail = [self.top, self.above, self.controls.box, self.pages.grid, self.pages.legend], []
         in_grid += [self.all, self.chosen, self.below]
         in_detail += [self.about, self.panels, self.moves, self.note]
         for widget in in_grid + in_detail:
             widget.layout.display = None if (widget in in_grid) == (view == "grid") else "none"
+        self.let_go.layout.display = None if self.only and view == "grid" else "none"
         self.keys.view, self.keys.showing = view, self.name
 
     def _draw_verdicts(self, text):
@@ -501,6 +535,8 @@ class Explorer:
         verdicts = Counter(given["verdict"] for given in self.gallery.judgements.rows.values())
         counts = f"{verdicts['accepted']:,} accepted, {verdicts['rejected']:,} rejected"
         self.head.value = f"<span class='swsss-dim'>{shown:,} of {every:,} labels · {counts}</span>"
+        if self.overview:
+            self.overview.follow()
 
     def _draw_panels(self):
         palette, shown = PALETTES[self.palette.value](), self.panels

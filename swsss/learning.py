@@ -4,27 +4,29 @@
 
 # %% auto #0
 __all__ = ['LOSSES', 'class_iou_columns', 'weights_over_time', 'gives_weights', 'plot_losses', 'plot_class_iou', 'plot_weights',
-           'snapshots_of', 'snapshot_row', 'show_snapshots', 'Learning']
+           'snapshots_of', 'snapshot_row', 'show_snapshots', 'Clock', 'Learning']
 
-# %% ../nbs/35_learning.ipynb #6c88dc1d
+# %% ../nbs/35_learning.ipynb #8daf61a5
 import time
 from html import escape
 from io import BytesIO
 from pathlib import Path
 
+import anywidget
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import traitlets
 
 from .data import VOCFolder, read_split
 from .evaluate import trust, weakest_class
 from .gallery import encode
 from .images import cv2, read_labels, voc_palette
 from .results import Results, find_results
-from .run import find_snapshots, list_runs, read_metrics, read_recipe, short_name
+from .run import find_snapshots, is_trained, list_runs, read_metrics, read_recipe, short_name
 from .show import add_legend, css_colour, legend_patches, overlay, safe_palette, show_trust
-from .widgets import Keys, button, dropdown, explorer_box, row, shown_live
+from .widgets import STATIC, Keys, button, dropdown, explorer_box, row, shown_live
 
 # %% ../nbs/35_learning.ipynb #3e7cba0a
 def class_iou_columns(
@@ -170,7 +172,16 @@ def show_snapshots(
     plt.close(fig)
     return fig
 
-# %% ../nbs/35_learning.ipynb #dbcaded8
+# %% ../nbs/35_learning.ipynb #47533259
+class Clock(anywidget.AnyWidget):
+    "Calls `on_msg` callbacks every few seconds while it is seen and `going`; each must count `looked` up."
+
+    _esm = STATIC / "clock.js"
+    going = traitlets.Bool(False).tag(sync=True)
+    seconds = traitlets.Float(5.0).tag(sync=True)  # from one question to the next
+    looked = traitlets.Int(0).tag(sync=True)  # questions answered
+
+# %% ../nbs/35_learning.ipynb #99f7bbb3
 class Learning:
     "How a run learned: curves, and a slider through the label snapshots; works while the run goes on."
 
@@ -191,6 +202,7 @@ class Learning:
         self.rule = {"power": recipe.get("power", 8.0), "as_published": recipe.get("as_published", False)}
         self.tags = np.stack([self.folder.tags(name) for name in self._weak_names(recipe)])
         self.slider.options, self.picture.value, self.legend.value = [0], b"", ""
+        self.seen = None
         self.refresh()
 
     def _build(self, runs):
@@ -205,8 +217,10 @@ class Learning:
         self.picker = dropdown("Run", [(short_name(run), run) for run in dict.fromkeys(runs)], "260px")
         self.picker.observe(lambda change: self._pick(change["new"]), "value")
         again = button("Refresh", "read what the run has written since", self.refresh)
+        self.clock = Clock()
+        self.clock.on_msg(lambda _, message, buffers: self.look())
         top, moves = row(self.picker, again, self.status), row(self.play, self.slider)
-        self.box = explorer_box(top, self.chart, moves, self.picture, self.legend, self.keys)
+        self.box = explorer_box(top, self.chart, moves, self.picture, self.legend, self.keys, self.clock)
         self.box.add_class("swsss-learning")
 
     def _pick(self, run):
@@ -248,20 +262,46 @@ class Learning:
         classes = [self.folder.classes[c] for c in weakest]
         return show_trust([self.folder.image(name) for name in names], weights, classes)
 
+    def look(self):
+        "Read what is new, if there is anything; what cannot be read now may be readable the next time."
+        try:
+            if self._stamp() == self.seen:
+                self._draw_status()
+            else:
+                self.refresh()
+        except (OSError, ValueError) as error:
+            self.status.value = escape(f"{short_name(self.run)} cannot be read: {error}")
+        finally:
+            self.clock.looked += 1
+
     def refresh(self):
         "Read what is new."
+        self.seen = self._stamp()
         metrics, snapshots = read_metrics(self.run), list(snapshots_of(self.run, self.folder))
+        self.known = "no step is logged yet"
         if len(metrics):
             self.chart.value = _png(self.figure())
-            at = f"{len(metrics):,} logged steps, the last at iteration {metrics['iteration'].iloc[-1]:,.0f}"
-        else:
-            at = "no step is logged yet"
-        now = f"{len(snapshots)} snapshots. Read at {time.strftime('%H:%M:%S')}."
-        self.status.value = f"<span class='swsss-dim'>{at}, {now}</span>"
+            last = metrics["iteration"].iloc[-1]
+            self.known = f"{len(metrics):,} logged steps, the last at iteration {last:,.0f}"
+        self.known += f", {len(snapshots)} snapshots"
+        self.clock.going = not is_trained(self.run)
+        self._draw_status()
         if snapshots and tuple(snapshots) != tuple(self.slider.options):
-            self.slider.options = snapshots
-            self.slider.value, self.play.max = snapshots[-1], len(snapshots) - 1
+            at, newest = self.slider.value, self.slider.options[-1]
+            self.slider.options, self.play.max = snapshots, len(snapshots) - 1
+            self.slider.value = snapshots[-1] if at == newest or at not in snapshots else at
             self._draw_snapshot()
+
+    def _stamp(self):
+        "Another one when the run has written something."
+        metrics = (self.run / "metrics.csv").stat()
+        snapshots = {iteration: len(names) for iteration, names in find_snapshots(self.run).items()}
+        return metrics.st_mtime_ns, metrics.st_size, snapshots, is_trained(self.run)
+
+    def _draw_status(self):
+        again = f", and again every {self.clock.seconds:.0f} s" if self.clock.going else "; the run has ended"
+        now = f"{self.known}. Looked at {time.strftime('%H:%M:%S')}{again}."
+        self.status.value = f"<span class='swsss-dim'>{now}</span>"
 
     def step(
         self,
