@@ -5,6 +5,8 @@ With SWSSS_PICTURES=nbs/images the picture of it for the README is written there
 
 import os
 import shutil
+import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +30,14 @@ STEPS = ["judge", "correct", "train-again", "compare"]
 
 @pytest.fixture
 def explorer(project, lab, browser):
-    "The explorer, on the labels of the run that was trained, in the order of their names."
+    "The explorer, on the labels of weak images of the run that was trained, in the order of their names."
     for verb in ("retrain", "make_labels"):
         shutil.copy(ROOT / f"nbs/{verb}.ipynb", project / "nbs")
     os.utime(project / "runs" / RUN / "metrics.csv")  # the newest run is what opens
     page = Page(browser)
     page.open_explorer(f"{lab}/tree/runs/explore_pseudo_labels.ipynb?token={TOKEN}&reset")
+    page.choose("weak")
+    page.until(lambda: not any("strong" in name for name in shown(page)), "weak images")
     page.choose("name")
     page.until(lambda: shown(page) == sorted(shown(page)), "the order by name")
 
@@ -67,9 +71,15 @@ def test_look_correct_train_again_and_hand_over(explorer, page, project, labels)
 def judge_twenty(page, project):
     names = shown(page)
     page.all(".swsss-card")[0].click()
-    for i, name in enumerate(names[:20]):
+    for i, (name, following) in enumerate(pairwise(names[:21])):
         page.until(lambda name=name: name in page.title(), name)
-        page.keys("r" if i % 4 == 3 else "a")
+
+        def gone_on(key="r" if i % 4 == 3 else "a", following=following):
+            page.keys(key)  # one that comes before the explorer knows what is shown counts for nothing
+            time.sleep(0.5)
+            return following in page.title()
+
+        page.until(gone_on, following)
     page.until(lambda: judgements(project, RUN).get(names[19], {}).get("verdict") == "rejected", "twenty verdicts")
     given = [judgements(project, RUN)[name]["verdict"] for name in names[:20]]
     assert given == ["accepted", "accepted", "accepted", "rejected"] * 5
