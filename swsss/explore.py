@@ -144,7 +144,7 @@ def minutes(
     "A time as a clock shows it."
     return f"{seconds // 60}:{seconds % 60:02}"
 
-# %% ../nbs/37_explore.ipynb #82fcc708
+# %% ../nbs/37_explore.ipynb #40ad5b7c
 PALETTES = {"clear colours": clear_palette, "VOC colours": voc_palette, "colour-blind safe": safe_palette}
 GRID_HELP = (
     "Click opens a label. Shift-click, Ctrl-click, Space or a rectangle select several, Ctrl-A all; A accept, "
@@ -235,17 +235,8 @@ class Explorer:
         self._fill_picker()
         self.top = row(self.picker, self.tools, self.head, self.pages.pager)
         self.top.add_class("swsss-top")
-        views = [
-            self.top,
-            self.above,
-            self.let_go,
-            self.controls.box,
-            self.about,
-            self.bar,
-            self.pages.grid,
-            self.pages.legend,
-        ]
-        views += [self.panels, self.status]
+        views = [self.top, self.above, self.let_go, self.controls.box, self.about, self.bar]
+        views += [self.pages.grid, self.pages.legend, self.panels, self.status]
         self.refresh()
         self.box.children = (*views, self.keys, self.correction.editor)
 

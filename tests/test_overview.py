@@ -142,6 +142,9 @@ def test_two_runs(opened, page, truth):
 
 def test_a_circle_on_the_map_selects(opened, page, truth):
     open_tab(page, "Map")
+    end = time.time() + 400  # a network looks at all photos first
+    while "Looking at the photos" in page.one(".swsss-overview").text and time.time() < end:
+        time.sleep(1)
     page.until(lambda: page.all(".swsss-map-legend button"), "the map")
     canvas = page.one(".swsss-map canvas")
     ActionChains(page.driver).move_to_element(canvas).perform()
