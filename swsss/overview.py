@@ -226,7 +226,7 @@ class PointMap(OverviewPart):
     legend = traitlets.List().tag(sync=True)  # dicts of name, colour (CSS)
     selected = traitlets.Bytes().tag(sync=True)  # N times 0 or 1
 
-# %% ../nbs/38_overview.ipynb #c79a4a49
+# %% ../nbs/38_overview.ipynb #1f2f8108
 TABS = ["Confusion", "Classes", "Two runs", "Map"]
 COLOURS = {"rarest class": "class", "verdict": "verdict"}
 
@@ -359,6 +359,8 @@ class Overview:
                 self._say(f"{what}: {done:,} of {of:,}")
 
         def careful():
+            if gallery is not self.gallery:
+                return  # another label folder was opened meanwhile
             try:
                 work(gallery, progress)
             except Exception as error:  # a thread has no cell to show a traceback in
@@ -435,7 +437,8 @@ class Overview:
         if gallery.has_truth:
             gallery.count_truth(progress)
             second.count_truth(progress)
-        self.second = second
+        if gallery is self.gallery:
+            self.second = second
 
     def _draw_map(self):
         paths = self.explorer.networks.paths
@@ -456,7 +459,9 @@ class Overview:
 
     def _place(self, gallery, progress):
         network = next(iter(self.explorer.networks.paths.values()))
-        self.points = photo_map(kept_features(gallery.label_dir, network, gallery.folder, gallery.names, progress))
+        places = photo_map(kept_features(gallery.label_dir, network, gallery.folder, gallery.names, progress))
+        if gallery is self.gallery:
+            self.points = places
 
     def _mark(self):
         chosen = set(self.explorer.pages.grid.selected)

@@ -10,7 +10,11 @@ export default {
     const ask = () => {
       if (!model.get("going") || waiting || document.hidden || !el.isConnected) return;
       waiting = true;
-      model.send({ look: true });
+      try {
+        model.send({ look: true });
+      } catch {
+        clearInterval(timer); // the kernel that could answer is gone
+      }
     };
     const timer = setInterval(ask, 1000 * model.get("seconds"));
     model.on("change:looked", answered);
