@@ -7,7 +7,7 @@ __all__ = ['COUNTS_FILE', 'SCORES', 'THUMBNAIL', 'SHARES', 'count_label', 'class
            'correction_gain', 'History', 'encode', 'thumbnail', 'Thumbnails', 'score_text', 'show_page',
            'order_quality', 'show_order_quality']
 
-# %% ../nbs/32_gallery.ipynb #d2362f55
+# %% ../nbs/32_gallery.ipynb #d04c830d
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -20,11 +20,13 @@ import pandas as pd
 
 from .data import VOCFolder
 from .evaluate import iou_of_counts
+from .features import kept_features
 from .files import write_whole
 from .images import IGNORE_INDEX, cv2, read_labels
 from .labels import Judgements, own_label, read_corrected, read_scores
 from .lists import label_maps
 from .show import add_legend, clear_palette, legend_patches, overlay, safe_palette
+from .suggest import kept_counts, suggested_order
 
 # %% ../nbs/32_gallery.ipynb #05819929
 COUNTS_FILE = ".truth_counts.npz"
@@ -106,7 +108,7 @@ def _keep_counts(path, found):
     with suppress(OSError):  # a read-only label folder can still be looked at; the counts are made anew next time
         write_whole(path, write)
 
-# %% ../nbs/32_gallery.ipynb #696fb561
+# %% ../nbs/32_gallery.ipynb #8a6175d9
 SCORES = {
     "confidence": "confidence",
     "agreement": "agreement of the networks",
@@ -122,8 +124,9 @@ class Gallery:
         self,
         folder,  # a VOCFolder
         label_dir,  # a label folder made from its images
+        checkpoints=(),  # of the networks that can be asked what to look at next, the one that labelled first
     ):
-        self.folder, self.label_dir = folder, Path(label_dir)
+        self.folder, self.label_dir, self.checkpoints = folder, Path(label_dir), list(checkpoints)
         labelled = set(label_maps(self.label_dir))
         self.names = [name for name in folder.names if name in labelled]
         if not self.names:
@@ -134,7 +137,7 @@ class Gallery:
         scores = read_scores(self.label_dir).set_index("name").reindex(self.names)
         self.table = scores.assign(strong=scores["strong"].eq(True))  # one without a score yet counts as weak
         self.judgements = Judgements(label_dir)
-        self.counts, self._tags = None, None
+        self.counts, self.seen, self._tags, self._ranked_for = None, None, None, None
         self.corrected = set(read_corrected(label_dir))
 
     @property
@@ -169,6 +172,27 @@ class Gallery:
             self.counts = np.zeros((len(self.names), 3, self.folder.num_classes), np.int64)
             self.counts[masked] = counts
 
+    def look(
+        self,
+        progress=lambda done, of: None,  # called after some photos
+    ):
+        "Let the networks look at every photo, once; afterwards the labels can be sorted by `next`."
+        if self.seen is None:
+            asked = self.folder, self.names, progress
+            counts = kept_counts(self.label_dir, self.checkpoints, *asked)
+            self.seen = counts, kept_features(self.label_dir, self.checkpoints[0], *asked)
+
+    def _rank(self):
+        "Bring the column `next` up to date: 1 is what to look at next, nan is done."
+        verdicts = np.array([self.judgements.verdict(name) for name in self.names])
+        masked, corrected = self.table["strong"].to_numpy(), np.isin(self.names, list(self.corrected))
+        right = masked | ((corrected | (verdicts == "accepted")) & (verdicts != "rejected"))
+        done = masked | corrected | (verdicts != "")
+        if self._ranked_for != (marks := right.tobytes() + done.tobytes()):
+            first = suggested_order(*self.seen, right, done)[: (~done).sum()]
+            self.table["next"] = pd.Series(np.arange(len(first)) + 1.0, self.table.index[first])
+            self._ranked_for = marks
+
     def relabelled(
         self,
         name: str,  # of the image
@@ -182,7 +206,7 @@ class Gallery:
 
     def order(
         self,
-        sort="confidence",  # a key of SCORES, or 'name'
+        sort="confidence",  # a key of SCORES, 'name', or 'next', which needs `look`
         best_first=False,  # worst first by default
         text="",  # part of the name, in any case
         tag=0,  # index of a class that the image must have; 0, the background, is in all
@@ -203,6 +227,8 @@ class Gallery:
         elif judged != "all":
             wanted = "" if judged == "unjudged" else judged
             keep &= np.array([self.judgements.verdict(name) == wanted for name in self.names])
+        if sort == "next":
+            self._rank()
         table = self.table[keep]
         if sort == "name":
             return sorted(table.index, reverse=best_first)
@@ -354,16 +380,18 @@ class Thumbnails:
         with self.lock:
             self.palette, self.made = palette, OrderedDict()
 
-# %% ../nbs/32_gallery.ipynb #849d1d9f
+# %% ../nbs/32_gallery.ipynb #cff3391b
 def score_text(
     gallery,  # a Gallery
     name: str,  # of the image
-    score: str,  # a key of SCORES
+    score: str,  # a key of SCORES, or 'next'
 ) -> str:  # '' where it is not known
     "A score as a person reads it: three digits after the point, `under 0.001` below that."
     value = gallery.table[score].get(name, np.nan) if score in gallery.table else np.nan
     if pd.isna(value):
         return ""
+    if score == "next":
+        return f"no. {value:,.0f}"
     text = "under 0.001" if 0 < value < 0.001 else f"{value:.3f}"
     return f"{'IoU' if score == 'iou' else score} {text}"
 

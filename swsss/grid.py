@@ -16,7 +16,7 @@ from .gallery import SCORES, Gallery, Thumbnails, score_text
 from .show import css_colour
 from .widgets import ThumbGrid, button, dropdown, row
 
-# %% ../nbs/36_grid.ipynb #1028a166
+# %% ../nbs/36_grid.ipynb #78e9f567
 class Controls:
     "Search, sort and filters of a gallery, as a row of widgets."
 
@@ -29,7 +29,8 @@ class Controls:
         sorts = [
             (text, key) for key, text in SCORES.items() if key in gallery.table and gallery.table[key].notna().any()
         ]
-        sorts += [(SCORES["iou"], "iou")] * (truth and "iou" not in gallery.table) + [("name", "name")]
+        sorts += [(SCORES["iou"], "iou")] * (truth and "iou" not in gallery.table)
+        sorts += [("what to look at next", "next")] * bool(gallery.checkpoints) + [("name", "name")]
         named = [("any", 0), *((name, c) for c, name in enumerate(folder.classes) if c > 0)]
         self.text = widgets.Text(placeholder="search by name", layout=widgets.Layout(width="140px"))
         self.sort = dropdown("Sort", sorts, "240px")
@@ -54,6 +55,11 @@ class Controls:
     def needs_truth(self) -> bool:
         "Whether every label must be compared with its mask first."
         return self.sort.value == "iou" or self.confused.value > 0
+
+    @property
+    def suggests(self) -> bool:
+        "Whether the networks must have looked at every photo first."
+        return self.sort.value == "next"
 
     def values(self) -> dict:
         "Arguments of `Gallery.order`."

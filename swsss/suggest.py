@@ -104,8 +104,8 @@ def corrected_miou(
     right, labelled, true = counts.sum(0)
     return float(np.nanmean(iou_of_counts(right, true, labelled)))
 
-# %% ../nbs/27_suggest.ipynb #f91c79ff
-MOST = 300  # labels that are chosen one after the other
+# %% ../nbs/27_suggest.ipynb #34c1e4fe
+MOST = 200  # labels that are chosen one after the other
 _AT_ONCE = 256  # photos compared with all others at once
 
 
