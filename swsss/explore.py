@@ -144,7 +144,7 @@ def minutes(
     "A time as a clock shows it."
     return f"{seconds // 60}:{seconds % 60:02}"
 
-# %% ../nbs/37_explore.ipynb #d24565b8
+# %% ../nbs/37_explore.ipynb #9e974471
 PALETTES = {"clear colours": clear_palette, "VOC colours": voc_palette, "colour-blind safe": safe_palette}
 GRID_HELP = (
     "Click opens a label. Shift-click, Ctrl-click, Space or a rectangle select several, Ctrl-A all; A accept, "
@@ -221,7 +221,7 @@ class Explorer:
     ):
         "Show the labels of this folder."
         self.results, self.networks = results, Networks(results.run, results.folder)
-        self.gallery = Gallery(results.folder, results.labels, self.networks.paths.values())
+        self.gallery = Gallery(results.folder, results.labels, next(iter(self.networks.paths.values()), None))
         self.history, self.ahead = History(self.gallery.judgements), {}
         self.controls = Controls(self.gallery, self.refresh)
         self.controls.box.children += (self.palette,)
@@ -396,7 +396,7 @@ class Explorer:
         if self.controls.needs_truth:
             gallery.count_truth(progress("Comparing the labels with their masks"))
         if self.controls.suggests:
-            gallery.look(progress("Looking at the photos, once to judge the labels and once to compare them"))
+            gallery.look(progress("Looking at the labels, then at the photos"))
         if gallery is self.gallery:
             self.refresh()
 

@@ -7,7 +7,7 @@ __all__ = ['COUNTS_FILE', 'SCORES', 'THUMBNAIL', 'SHARES', 'count_label', 'class
            'correction_gain', 'History', 'encode', 'thumbnail', 'Thumbnails', 'score_text', 'show_page',
            'order_quality', 'show_order_quality']
 
-# %% ../nbs/32_gallery.ipynb #d04c830d
+# %% ../nbs/32_gallery.ipynb #8f8c2f5e
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -26,7 +26,7 @@ from .images import IGNORE_INDEX, cv2, read_labels
 from .labels import Judgements, own_label, read_corrected, read_scores
 from .lists import label_maps
 from .show import add_legend, clear_palette, legend_patches, overlay, safe_palette
-from .suggest import kept_counts, suggested_order
+from .suggest import class_areas, expected_counts, kept_areas, suggested_order, sureness
 
 # %% ../nbs/32_gallery.ipynb #05819929
 COUNTS_FILE = ".truth_counts.npz"
@@ -108,7 +108,7 @@ def _keep_counts(path, found):
     with suppress(OSError):  # a read-only label folder can still be looked at; the counts are made anew next time
         write_whole(path, write)
 
-# %% ../nbs/32_gallery.ipynb #8a6175d9
+# %% ../nbs/32_gallery.ipynb #2e7a5d94
 SCORES = {
     "confidence": "confidence",
     "agreement": "agreement of the networks",
@@ -124,9 +124,9 @@ class Gallery:
         self,
         folder,  # a VOCFolder
         label_dir,  # a label folder made from its images
-        checkpoints=(),  # of the networks that can be asked what to look at next, the one that labelled first
+        checkpoint=None,  # of the network that says how like photos are, where there is one
     ):
-        self.folder, self.label_dir, self.checkpoints = folder, Path(label_dir), list(checkpoints)
+        self.folder, self.label_dir, self.checkpoint = folder, Path(label_dir), checkpoint
         labelled = set(label_maps(self.label_dir))
         self.names = [name for name in folder.names if name in labelled]
         if not self.names:
@@ -176,11 +176,13 @@ class Gallery:
         self,
         progress=lambda done, of: None,  # called after some photos
     ):
-        "Let the networks look at every photo, once; afterwards the labels can be sorted by `next`."
+        "Look at every label and photo, once; afterwards the labels can be sorted by `next`."
         if self.seen is None:
-            asked = self.folder, self.names, progress
-            counts = kept_counts(self.label_dir, self.checkpoints, *asked)
-            self.seen = counts, kept_features(self.label_dir, self.checkpoints[0], *asked)
+            folder, names, features = self.folder, self.names, None
+            areas = kept_areas(self.label_dir, folder.num_classes, names, progress)
+            if self.checkpoint:
+                features = kept_features(self.label_dir, self.checkpoint, folder, names, progress)
+            self.seen = areas, features
 
     def _rank(self):
         "Bring the column `next` up to date: 1 is what to look at next, nan is done."
@@ -189,7 +191,9 @@ class Gallery:
         right = masked | ((corrected | (verdicts == "accepted")) & (verdicts != "rejected"))
         done = masked | corrected | (verdicts != "")
         if self._ranked_for != (marks := right.tobytes() + done.tobytes()):
-            first = suggested_order(*self.seen, right, done)[: (~done).sum()]
+            (areas, features), scores = self.seen, self.table[["confidence", "agreement"]].to_numpy(float)
+            counts = expected_counts(areas, self.tags, sureness(*scores.T))
+            first = suggested_order(counts, features, right, done)[: (~done).sum()]
             self.table["next"] = pd.Series(np.arange(len(first)) + 1.0, self.table.index[first])
             self._ranked_for = marks
 
@@ -199,8 +203,10 @@ class Gallery:
     ):
         "Take in that a person corrected a label, or put the network's own back."
         self.corrected = set(read_corrected(self.label_dir))
+        at = self.names.index(name)
+        if self.seen is not None:
+            self.seen[0][at] = class_areas(self.label_dir / f"{name}.png", self.folder.num_classes)
         if self.counts is not None and self.folder.has_mask(name):
-            at = self.names.index(name)
             self.counts[at] = count_label(self.folder, self.label_dir, name)
             self.table.at[name, "iou"] = np.nanmean(class_ious(self.counts[at]))
 

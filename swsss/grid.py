@@ -16,7 +16,7 @@ from .gallery import SCORES, Gallery, Thumbnails, score_text
 from .show import css_colour
 from .widgets import ThumbGrid, button, dropdown, row
 
-# %% ../nbs/36_grid.ipynb #78e9f567
+# %% ../nbs/36_grid.ipynb #cb27a835
 class Controls:
     "Search, sort and filters of a gallery, as a row of widgets."
 
@@ -30,7 +30,7 @@ class Controls:
             (text, key) for key, text in SCORES.items() if key in gallery.table and gallery.table[key].notna().any()
         ]
         sorts += [(SCORES["iou"], "iou")] * (truth and "iou" not in gallery.table)
-        sorts += [("what to look at next", "next")] * bool(gallery.checkpoints) + [("name", "name")]
+        sorts += [("what to look at next", "next"), ("name", "name")]
         named = [("any", 0), *((name, c) for c, name in enumerate(folder.classes) if c > 0)]
         self.text = widgets.Text(placeholder="search by name", layout=widgets.Layout(width="140px"))
         self.sort = dropdown("Sort", sorts, "240px")
@@ -58,7 +58,7 @@ class Controls:
 
     @property
     def suggests(self) -> bool:
-        "Whether the networks must have looked at every photo first."
+        "Whether every label and photo must be looked at first."
         return self.sort.value == "next"
 
     def values(self) -> dict:
