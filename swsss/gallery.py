@@ -108,7 +108,7 @@ def _keep_counts(path, found):
     with suppress(OSError):  # a read-only label folder can still be looked at; the counts are made anew next time
         write_whole(path, write)
 
-# %% ../nbs/32_gallery.ipynb #2e7a5d94
+# %% ../nbs/32_gallery.ipynb #b0c2dd64
 SCORES = {
     "confidence": "confidence",
     "agreement": "agreement of the networks",
@@ -213,7 +213,7 @@ class Gallery:
     def order(
         self,
         sort="confidence",  # a key of SCORES, 'name', or 'next', which needs `look`
-        best_first=False,  # worst first by default
+        best_first=False,  # worst first by default; 'next' has one direction only
         text="",  # part of the name, in any case
         tag=0,  # index of a class that the image must have; 0, the background, is in all
         confused=0,  # index of a class that must be confused in it, which needs count_truth; 0 for any
@@ -238,7 +238,8 @@ class Gallery:
         table = self.table[keep]
         if sort == "name":
             return sorted(table.index, reverse=best_first)
-        return list(table.sort_values(sort, ascending=not best_first, kind="stable", na_position="last").index)
+        rising = sort == "next" or not best_first
+        return list(table.sort_values(sort, ascending=rising, kind="stable", na_position="last").index)
 
 # %% ../nbs/32_gallery.ipynb #f98c4ba8
 def correction_gain(

@@ -16,7 +16,7 @@ from .gallery import SCORES, Gallery, Thumbnails, score_text
 from .show import css_colour
 from .widgets import ThumbGrid, button, dropdown, row
 
-# %% ../nbs/36_grid.ipynb #cb27a835
+# %% ../nbs/36_grid.ipynb #b0e315be
 class Controls:
     "Search, sort and filters of a gallery, as a row of widgets."
 
@@ -42,6 +42,7 @@ class Controls:
         self.confused.layout.display = None if truth else "none"
         self.confused.tooltip = "images in which this class has an IoU below one half"
         self.kind.tooltip = "strong: the networks learned from its mask; weak: from its tags alone"
+        self.sort.observe(lambda _: self._show_direction(), "value")
         for widget in self.all:
             widget.observe(lambda _: changed(), "value")
         self.box = row(*self.all)
@@ -50,6 +51,10 @@ class Controls:
     def all(self) -> list:
         "The widgets, in the order of `Gallery.order`'s parameters."
         return [self.text, self.sort, self.best_first, self.tag, self.confused, self.kind, self.judged]
+
+    def _show_direction(self):
+        "What to look at next has one direction only."
+        self.best_first.layout.display = "none" if self.suggests else None
 
     @property
     def needs_truth(self) -> bool:
