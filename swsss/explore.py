@@ -144,7 +144,7 @@ def minutes(
     "A time as a clock shows it."
     return f"{seconds // 60}:{seconds % 60:02}"
 
-# %% ../nbs/37_explore.ipynb #3f53d26a
+# %% ../nbs/37_explore.ipynb #ac93df87
 PALETTES = {"clear colours": clear_palette, "VOC colours": voc_palette, "colour-blind safe": safe_palette}
 GRID_HELP = (
     "Click opens a label. Shift-click, Ctrl-click, Space or a rectangle select several, Ctrl-A all; A accept, "
@@ -167,7 +167,7 @@ class Explorer:
         page_size: int = 24,  # thumbnails a page
     ):
         self.page_size, self.name, self.detail, self.ahead = page_size, "", None, {}
-        self.worker, self.reader = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+        self.worker, self.reader, self.looker = (ThreadPoolExecutor(1) for _ in range(3))
         self.keys = Keys(heard=HEARD)
         self.keys.on_msg(lambda _, message, buffers: self.press(message["key"], message["showing"]))
         self.head, self.status = widgets.HTML(), widgets.HTML()
@@ -224,8 +224,9 @@ class Explorer:
         results: Results,  # with a label folder
     ):
         "Show the labels of this folder."
-        self.gallery, self.only = Gallery(results.folder, results.labels), []
+        self.only = []
         self.results, self.networks = results, Networks(results.run, results.folder)
+        self.gallery = Gallery(results.folder, results.labels, next(iter(self.networks.paths.values()), None))
         self.history, self.ahead = History(self.gallery.judgements), {}
         self.controls = Controls(self.gallery, self.refresh)
         self.controls.box.children += (self.palette,)
@@ -244,8 +245,8 @@ class Explorer:
     def refresh(self):
         "Sort and filter anew, and show the first page."
         if not self._can_sort():
-            self._say("Comparing the labels with their masks …")
-            self._later(self._compare, self.gallery)
+            self._say("Looking at all labels …")
+            self._later(self._prepare, self.gallery, worker=self.looker)
             return
         self.pages.number, self.name = 0, ""
         self._show_grid(sort_anew=True)
@@ -289,7 +290,7 @@ class Explorer:
     def close(self):
         "Back to the grid."
         self.gallery.judgements.refresh()
-        self._show_grid(sort_anew=self.controls.judged.value != "all")
+        self._show_grid(sort_anew=self._follows_verdicts())
 
     def step(
         self,
@@ -380,7 +381,8 @@ class Explorer:
 
     def wait(self):
         "Return when everything in the background is done."
-        self.worker.submit(lambda: None).result()
+        for worker in (self.looker, self.worker):
+            worker.submit(lambda: None).result()
 
     # what follows from it
 
@@ -401,26 +403,35 @@ class Explorer:
             self.fill_picker()
             self._say(f"{short_name(labels)} cannot be opened: {error}", bad=True)
 
-    def _later(self, work, *args):
+    def _later(self, work, *args, worker=None):
         def careful():
             try:
                 work(*args)
             except Exception as error:  # a thread has no cell to show a traceback in
                 self._say(f"{type(error).__name__}: {error}", bad=True)
 
-        self.worker.submit(careful)
+        (worker or self.worker).submit(careful)
 
-    def _compare(self, gallery):
-        def progress(done, of):
-            if done % 50 == 0:
-                self._say(f"Comparing the labels with their masks: {done} of {of}")
+    def _prepare(self, gallery):
+        "What sorting needs, by a worker of its own: labels that are opened meanwhile do not wait for it."
 
-        gallery.count_truth(progress)
+        def progress(what):
+            return lambda done, of: done % 16 or self._say(f"{what}: {done:,} of {of:,}")
+
+        if self.controls.needs_truth:
+            gallery.count_truth(progress("Comparing the labels with their masks"))
+        if self.controls.suggests:
+            gallery.look(progress("Looking at the labels, then at the photos"))
         if gallery is self.gallery:
             self.refresh()
 
     def _can_sort(self):
-        return self.gallery.counts is not None or not self.controls.needs_truth
+        compared, looked_at = self.gallery.counts is not None, self.gallery.seen is not None
+        return (compared or not self.controls.needs_truth) and (looked_at or not self.controls.suggests)
+
+    def _follows_verdicts(self):
+        "Whether a verdict changes what the grid shows."
+        return self.controls.judged.value != "all" or self.controls.suggests
 
     def _read(self, name):
         reading = self.ahead.pop(name, None)
@@ -492,6 +503,8 @@ class Explorer:
         values, names = self.controls.values(), self.pages.names
         if sort_anew and self._can_sort():
             names = self._ordered(values)
+        if self.controls.suggests and self.gallery.judgements.verdict(near):
+            near = ""  # it has gone to the end: stay where the next ones are
         self.pages.show(names, values["sort"], near)
         self._draw_head()
         self._say("")
@@ -519,7 +532,7 @@ class Explorer:
     def _draw_verdicts(self, text):
         if self.name:
             self._draw_about()
-        elif self.controls.judged.value != "all":
+        elif self._follows_verdicts():
             self._show_grid(sort_anew=True)
         else:
             self.pages.mark()

@@ -7,7 +7,7 @@ __all__ = ['PAIRS_FILE', 'SCORES', 'THUMBNAIL', 'SHARES', 'count_pairs', 'pair_c
            'correction_gain', 'History', 'encode', 'thumbnail', 'Thumbnails', 'score_text', 'show_page',
            'order_quality', 'show_order_quality']
 
-# %% ../nbs/32_gallery.ipynb #e6940ccc
+# %% ../nbs/32_gallery.ipynb #e2d87773
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -21,11 +21,13 @@ import pandas as pd
 
 from .data import VOCFolder
 from .evaluate import iou_of_counts
+from .features import kept_features
 from .files import write_whole
 from .images import IGNORE_INDEX, cv2, read_labels
 from .labels import Judgements, own_label, read_corrected, read_scores
 from .lists import label_names
 from .show import add_legend, clear_palette, legend_patches, overlay, safe_palette
+from .suggest import class_areas, expected_counts, kept_areas, suggested_order, sureness
 
 # %% ../nbs/32_gallery.ipynb #5ab6065d
 PAIRS_FILE = ".confusion.npz"
@@ -118,7 +120,7 @@ def _keep_pairs(path, found, num_classes):
     with suppress(OSError):  # a read-only label folder can still be looked at; the counts are made anew next time
         write_whole(path, write)
 
-# %% ../nbs/32_gallery.ipynb #b9235210
+# %% ../nbs/32_gallery.ipynb #79439898
 SCORES = {
     "confidence": "confidence",
     "agreement": "agreement of the networks",
@@ -134,8 +136,9 @@ class Gallery:
         self,
         folder,  # a VOCFolder
         label_dir,  # a label folder made from its images
+        checkpoint=None,  # of the network that says how like photos are, where there is one
     ):
-        self.folder, self.label_dir = folder, Path(label_dir)
+        self.folder, self.label_dir, self.checkpoint = folder, Path(label_dir), checkpoint
         labelled = set(label_names(self.label_dir))
         self.names = [name for name in folder.names if name in labelled]
         if not self.names:
@@ -146,7 +149,8 @@ class Gallery:
         scores = read_scores(self.label_dir, labelled).set_index("name").reindex(self.names)
         self.table = scores.assign(strong=scores["strong"].eq(True))  # one without a score yet counts as weak
         self.judgements = Judgements(label_dir)
-        self.pairs, self.counts, self._tags = {}, None, None  # the first two by count_truth
+        self.pairs, self.counts, self.seen = {}, None, None  # the first two by count_truth, the third by look
+        self._tags, self._ranked_for = None, None
         self.corrected = set(read_corrected(label_dir))
 
     @property
@@ -182,12 +186,40 @@ class Gallery:
             self.table.loc[masked, "iou"] = np.nanmean(class_ious(counts[masked]), axis=-1)
             self.counts = counts
 
+    def look(
+        self,
+        progress=lambda done, of: None,  # called after some photos
+    ):
+        "Look at every label and photo, once; afterwards the labels can be sorted by `next`."
+        if self.seen is None:
+            folder, names, features = self.folder, self.names, None
+            areas = kept_areas(self.label_dir, folder.num_classes, names, progress)
+            if self.checkpoint:
+                features = kept_features(self.label_dir, self.checkpoint, folder, names, progress)
+            self.seen = areas, features
+
+    def _rank(self):
+        "Bring the column `next` up to date: 1 is what to look at next, nan is done."
+        verdicts = np.array([self.judgements.verdict(name) for name in self.names])
+        masked, corrected = self.table["strong"].to_numpy(), np.isin(self.names, list(self.corrected))
+        right = masked | ((corrected | (verdicts == "accepted")) & (verdicts != "rejected"))
+        done = masked | corrected | (verdicts != "")
+        if self._ranked_for != (marks := right.tobytes() + done.tobytes()):
+            (areas, features), scores = self.seen, self.table[["confidence", "agreement"]].to_numpy(float)
+            counts = expected_counts(areas, self.tags, sureness(*scores.T))
+            first = suggested_order(counts, features, right, done)[: (~done).sum()]
+            self.table["next"] = pd.Series(np.arange(len(first)) + 1.0, self.table.index[first])
+            self._ranked_for = marks
+
     def relabelled(
         self,
         name: str,  # of the image
     ):
         "Take in that a person corrected a label, or put the network's own back."
         self.corrected = set(read_corrected(self.label_dir))
+        at = self.names.index(name)
+        if self.seen is not None:
+            self.seen[0][at] = class_areas(self.label_dir / f"{name}.png", self.folder.num_classes)
         if self.counts is not None and self.folder.has_mask(name):
             at = self.names.index(name)
             self.pairs[name] = count_pairs(self.folder, self.label_dir, name)
@@ -196,8 +228,8 @@ class Gallery:
 
     def order(
         self,
-        sort="confidence",  # a key of SCORES, or 'name'
-        best_first=False,  # worst first by default
+        sort="confidence",  # a key of SCORES, 'name', or 'next', which needs `look`
+        best_first=False,  # worst first by default; 'next' has one direction only
         text="",  # part of the name, in any case
         tag=0,  # index of a class that the image must have; 0, the background, is in all
         confused=0,  # index of a class that must be confused in it, which needs count_truth; 0 for any
@@ -217,10 +249,13 @@ class Gallery:
         elif judged != "all":
             wanted = "" if judged == "unjudged" else judged
             keep &= np.array([self.judgements.verdict(name) == wanted for name in self.names])
+        if sort == "next":
+            self._rank()
         table = self.table[keep]
         if sort == "name":
             return sorted(table.index, reverse=best_first)
-        return list(table.sort_values(sort, ascending=not best_first, kind="stable", na_position="last").index)
+        rising = sort == "next" or not best_first
+        return list(table.sort_values(sort, ascending=rising, kind="stable", na_position="last").index)
 
 # %% ../nbs/32_gallery.ipynb #194ea4fa
 def correction_gain(
@@ -370,16 +405,18 @@ class Thumbnails:
         with self.lock:
             self.palette, self.made = palette, OrderedDict()
 
-# %% ../nbs/32_gallery.ipynb #849d1d9f
+# %% ../nbs/32_gallery.ipynb #cc192a85
 def score_text(
     gallery,  # a Gallery
     name: str,  # of the image
-    score: str,  # a key of SCORES
+    score: str,  # a key of SCORES, or 'next'
 ) -> str:  # '' where it is not known
     "A score as a person reads it: three digits after the point, `under 0.001` below that."
     value = gallery.table[score].get(name, np.nan) if score in gallery.table else np.nan
     if pd.isna(value):
         return ""
+    if score == "next":
+        return f"no. {value:,.0f}"
     text = "under 0.001" if 0 < value < 0.001 else f"{value:.3f}"
     return f"{'IoU' if score == 'iou' else score} {text}"
 

@@ -16,7 +16,7 @@ from .gallery import SCORES, Gallery, Thumbnails, score_text
 from .show import css_colour
 from .widgets import ThumbGrid, button, dropdown, row
 
-# %% ../nbs/36_grid.ipynb #65a6dd29
+# %% ../nbs/36_grid.ipynb #c7e93d3a
 GIVEN = "given"  # a sort: the order in which labels were asked for
 
 
@@ -32,7 +32,8 @@ class Controls:
         sorts = [
             (text, key) for key, text in SCORES.items() if key in gallery.table and gallery.table[key].notna().any()
         ]
-        sorts += [(SCORES["iou"], "iou")] * (truth and "iou" not in gallery.table) + [("name", "name")]
+        sorts += [(SCORES["iou"], "iou")] * (truth and "iou" not in gallery.table)
+        sorts += [("what to look at next", "next"), ("name", "name")]
         named = [("any", 0), *((name, c) for c, name in enumerate(folder.classes) if c > 0)]
         self.text = widgets.Text(placeholder="search by name", layout=widgets.Layout(width="140px"))
         self.sort = dropdown("Sort", sorts, "240px")
@@ -45,6 +46,7 @@ class Controls:
         self.confused.tooltip = "images in which this class has an IoU below one half"
         self.kind.tooltip = "strong: the networks learned from its mask; weak: from its tags alone"
         self.hear, self.before = lambda _: changed(), self.sort.value
+        self.sort.observe(lambda _: self._show_direction(), "value")
         for widget in self.all:
             widget.observe(self.hear, "value")
         self.box = row(*self.all)
@@ -53,6 +55,10 @@ class Controls:
     def all(self) -> list:
         "The widgets, in the order of `Gallery.order`'s parameters."
         return [self.text, self.sort, self.best_first, self.tag, self.confused, self.kind, self.judged]
+
+    def _show_direction(self):
+        "What to look at next has one direction only."
+        self.best_first.layout.display = "none" if self.suggests else None
 
     @property
     def needs_truth(self) -> bool:
@@ -71,6 +77,11 @@ class Controls:
         self.sort.options = [("as asked for", GIVEN)] * offered + others
         self.sort.value = GIVEN if offered else self.before
         self.sort.observe(self.hear, "value")
+
+    @property
+    def suggests(self) -> bool:
+        "Whether every label and photo must be looked at first."
+        return self.sort.value == "next"
 
     def values(self) -> dict:
         "Arguments of `Gallery.order`, whose `sort` can be `GIVEN` here."

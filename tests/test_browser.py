@@ -43,6 +43,14 @@ def test_pseudo_labels(project, lab, page):
     page.until(lambda: shown(page) != sorted(shown(page)) and "IoU" in page.text(".swsss-score"), "the order by IoU")
     scores = [float(score.text.split()[-1]) for score in page.all(".swsss-score")]
     assert scores == sorted(scores)
+    page.choose("what to look at next")
+    page.until(lambda: "no. 1" in page.text(".swsss-score"), "the order in which labels are worth a look")
+    numbers = [score.text for score in page.all(".swsss-score")]
+    assert numbers == [f"no. {number + 1}" for number in range(24)]
+    assert page.js(OVERFLOW, ".swsss-explorer") == []
+    page.screenshot("explorer-next")
+    page.choose("IoU with the ground truth")
+    page.until(lambda: "IoU" in page.text(".swsss-score"), "the order by IoU")
     look_at_detail(page, project)
     assert page.errors() == []
 
