@@ -22,7 +22,7 @@ from pydantic.dataclasses import dataclass
 from .data import VOCFolder
 from .files import project_path
 
-# %% ../nbs/16_recipe.ipynb #82c75568
+# %% ../nbs/16_recipe.ipynb #2b79c8d2
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 _Whole = Annotated[int, Field(ge=0, lt=2**63)]
 _Count = Annotated[int, Field(ge=1, lt=2**63)]
@@ -120,6 +120,7 @@ class RoundsRecipe:
     tag_belief: _Number = 2.0  # how much its word counts where no tags are told; 0: no tag network
     rounds: _Whole = 1  # how often the weak images are labelled; a second round gained little
     round_part: _Part = 0.2  # of the iterations: one round
+    round_after: _Whole = 0  # rounds only where each mask was learned from so often before; 0: always
     round_strong: _Whole = 6  # strong images a batch in a round, beside `num_weak` labelled by the network
     cutmix: _Part = 0.5  # in a round: part of the weak images that get a box of another one
     unaware: _Part = 0.2  # in a round: part of the losses that is taken over all classes, for use without tags
@@ -162,7 +163,7 @@ def crop_size(
         raise ValueError(f"crop={shown}: pass a side in pixels, or 'HEIGHTxWIDTH', each 8 to {2**15 - 1}")
     return size
 
-# %% ../nbs/16_recipe.ipynb #96c8d5e1
+# %% ../nbs/16_recipe.ipynb #8c56bcb6
 _EXPECTED = {
     "int_type": "expected int, a whole number",
     "int_from_float": "expected int, a whole number",
@@ -272,8 +273,10 @@ class Recipe:
         except ValidationError as error:
             raise ValueError(_in_words(error)) from None
 
-    @property
-    def spans(self) -> list[Span]:  # they follow one another and end with the last iteration
+    def spans(
+        self,
+        num_masks: int,  # strong images there are
+    ) -> list[Span]:  # they follow one another and end with the last iteration
         "What a run does one after the other; all methods but 'rounds' do one thing throughout."
         batches, iterations, teaching = self.batches, self.optimizer.iterations, self.teaching
         strong, weak = batches.num_strong, batches.num_weak
@@ -281,6 +284,8 @@ class Recipe:
             return [Span("masks", 0, iterations, strong, weak * self.loss.uses_weak)]
         tags = round(teaching.tag_part * iterations) if teaching.learns_tags else 0
         rounds = [round(teaching.round_part * iterations)] * teaching.rounds
+        if (iterations - tags - sum(rounds)) * strong < teaching.round_after * num_masks:
+            rounds = []
         lengths = [tags, iterations - tags - sum(rounds), *rounds]
         kinds = [("tags", 0, strong + weak), ("masks", strong, 0)] + [("round", teaching.round_strong, weak)] * len(
             rounds
@@ -305,7 +310,7 @@ def _groups() -> dict[str, str]:
 
 GROUPS = _groups()
 
-# %% ../nbs/16_recipe.ipynb #35b5f41d
+# %% ../nbs/16_recipe.ipynb #f7d41faa
 SMALL = {
     "backbone": "tf_efficientnet_lite0",
     "output_stride": 16,
@@ -318,6 +323,7 @@ SMALL = {
     "repeat": 0.3,
     "method": "rounds",
     "dice_weight": 1.0,
+    "round_after": 300,
     "joint_batch_norm": False,
     "tag_weight": 0.1,
     "tag_on_strong": False,

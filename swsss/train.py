@@ -153,7 +153,7 @@ def load_batches(
         pin_memory=torch.cuda.is_available(),
     )
 
-# %% ../nbs/21_train.ipynb #50a734d9
+# %% ../nbs/21_train.ipynb #431a1768
 def find_tagger(
     path: str,  # a run folder or its network's file, relative to the project's root
     network: DeepLabV3Plus,  # that is to use it
@@ -182,7 +182,7 @@ def run_batches(
 ) -> Iterator[Batch]:  # one an iteration, from `start` to the end
     "The batches of a run; between two spans the network gets ready for the next."
     everything, beliefs = folder.listed("trainaug"), None
-    for number, span in enumerate(recipe.spans):
+    for number, span in enumerate(recipe.spans(len(strong))):
         if span.stop <= start:
             continue
         begins = span.start >= start  # else a run goes on in the middle of it
@@ -295,7 +295,7 @@ def stop_kindly():
         for number, handler in before.items():
             signal.signal(number, handler)
 
-# %% ../nbs/21_train.ipynb #bc2ec8b7
+# %% ../nbs/21_train.ipynb #432ccc5c
 def train(
     recipe: Recipe,
     folder: VOCFolder,
@@ -315,14 +315,15 @@ def train(
         sizes = folder.num_classes, names, recipe.batches.longest_side, belief
         networks = build_networks(recipe.network, *sizes).to(device)
         evaluation = DynamicEvaluation(folder.num_classes, recipe.loss.momentum).to(device)
-        optimizer, rates = build_optimizer(networks, recipe.optimizer, recipe.spans)
+        spans = recipe.spans(len(strong))
+        optimizer, rates = build_optimizer(networks, recipe.optimizer, spans)
         state = {"networks": networks, "evaluation": evaluation, "optimizer": optimizer, "rates": rates}
         start = run.restore(**state)
         untold = sorted(set(folder.listed("trainaug")) - set(strong))
         if recipe.loss.method == "rounds" and not untold:
             raise ValueError("method='rounds' labels photos that have tags alone, and here all have masks: pass 'cce'")
         batches = run_batches(recipe, folder, strong, untold, networks["hybrid"], optimizer, run.path, start, stop)
-        ends, watched = {span.stop for span in recipe.spans}, untold[: books.snapshots]
+        ends, watched = {span.stop for span in spans}, untold[: books.snapshots]
 
         bar = run.progress(batches, start)
         for iteration, batch in enumerate(bar, start + 1):
