@@ -7,7 +7,7 @@ __all__ = ['LEAST', 'UNKNOWN', 'TABS', 'COLOURS', 'total_confusion', 'labels_in_
            'compared_names', 'compare_labels', 'comparable_folders', 'photo_map', 'map_groups', 'OverviewPart',
            'Matrix', 'Table', 'PointMap', 'Overview']
 
-# %% ../nbs/38_overview.ipynb #4b43593b
+# %% ../nbs/38_overview.ipynb #db8b4f23
 from concurrent.futures import ThreadPoolExecutor
 from html import escape
 from pathlib import Path
@@ -28,7 +28,7 @@ from .labels import require_classes
 from .results import label_folders
 from .run import short_name
 from .show import clear_palette, css_colour
-from .widgets import STATIC, button, dropdown, row
+from .widgets import STATIC, button, dropdown, row, script
 
 # %% ../nbs/38_overview.ipynb #7dd92172
 LEAST = 0.01  # of a label's pixels
@@ -180,11 +180,11 @@ def map_groups(
     kinds = [(f"{s.left:.2f} to {s.right:.2f}", mpl.colors.to_hex(c)) for s, c in zip(spans, colours, strict=True)]
     return np.where(groups < 0, len(kinds), groups).astype(np.uint8), [*kinds, UNKNOWN]
 
-# %% ../nbs/38_overview.ipynb #c9d7f1bd
+# %% ../nbs/38_overview.ipynb #51127dbb
 class OverviewPart(anywidget.AnyWidget):
     "What the parts share: where they are drawn."
 
-    _esm = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in ("widgets.js", "overview.js"))
+    _esm = script("widgets.js", "overview.js")
     _css = STATIC / "overview.css"
 
 
@@ -226,7 +226,7 @@ class PointMap(OverviewPart):
     legend = traitlets.List().tag(sync=True)  # dicts of name, colour (CSS)
     selected = traitlets.Bytes().tag(sync=True)  # N times 0 or 1
 
-# %% ../nbs/38_overview.ipynb #1f2f8108
+# %% ../nbs/38_overview.ipynb #8bc0598e
 TABS = ["Confusion", "Classes", "Two runs", "Map"]
 COLOURS = {"rarest class": "class", "verdict": "verdict"}
 
@@ -237,8 +237,9 @@ class Overview:
     def __init__(
         self,
         explorer: Explorer,
+        runs: str | Path = "runs",  # folder of run folders, whose labels can be compared
     ):
-        self.explorer, self.worker = explorer, ThreadPoolExecutor(1)
+        self.explorer, self.runs, self.worker = explorer, runs, ThreadPoolExecutor(1)
         self.gallery, self.second, self.points, self.present = None, None, None, []
         self.toggle = widgets.ToggleButton(description="Overview", layout=widgets.Layout(width="auto"))
         self.toggle.tooltip = "all labels at once: what is confused, two runs, a map (O)"
@@ -246,8 +247,9 @@ class Overview:
         self.text = widgets.HTML()
         self._build()
         self.box.add_class("swsss-overview")
+        self.chosen = lambda _: self.follow()
         for chooser in (self.toggle, self.tabs, self.other, self.colours):
-            chooser.observe(lambda _: self.follow(), "value")
+            chooser.observe(self.chosen, "value")
         explorer.add_overview(self)
         self.follow()
 
@@ -341,12 +343,20 @@ class Overview:
     def _begin(self):
         "Take in another label folder."
         self.gallery, self.second, self.points = self.explorer.gallery, None, None
-        others = [(short_name(path), path) for path in comparable_folders(self.gallery.label_dir)]
-        self.other.options = [("choose …" if others else "no other labels of these data", None), *others]
         known = [key for key in SCORES if key != "iou" and self.gallery.table[key].notna().any()]
         iou = [(SCORES["iou"], "iou")] if self.gallery.has_truth else []
         self.colours.options = [*COLOURS.items(), *((SCORES[key], key) for key in known), *iou]
         self.explorer.pages.grid.observe(lambda _: self._mark(), "selected")
+
+    def _offer_others(self):
+        "Let a person choose among the label folders that there are now."
+        others = [(short_name(path), path) for path in comparable_folders(self.gallery.label_dir, self.runs)]
+        options, chosen = [("choose …" if others else "no other labels of these data", None), *others], self.other.value
+        if options != list(self.other.options):
+            self.other.unobserve(self.chosen, "value")
+            self.other.options = options
+            self.other.value = chosen if chosen in dict(options).values() else None
+            self.other.observe(self.chosen, "value")
 
     def _say(self, text):
         self.text.value = f"<div class='swsss-dim'>{escape(text)}</div>"
@@ -413,6 +423,7 @@ class Overview:
             self._say(f"{len(masked):,} labels {how}. Click a class to see its labels.")
 
     def _draw_two(self):
+        self._offer_others()
         path = self.other.value
         fresh = path is not None and self.second is not None and self.second.label_dir == path
         self.both.layout.display = None if fresh else "none"

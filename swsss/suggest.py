@@ -52,7 +52,7 @@ def kept_areas(
     stamps = {name: file_stamp(label_dir / f"{name}.png") for name in names}
     return kept_rows(label_dir / AREAS_FILE, f"{num_classes} classes", stamps, look, progress)
 
-# %% ../nbs/27_suggest.ipynb #463053ab
+# %% ../nbs/27_suggest.ipynb #4319b819
 def sureness(
     confidence: np.ndarray,  # (N,) in 0..1; nan where it is not known
     agreement: np.ndarray,  # (N,) in 0..1; nan where there is no second network
@@ -70,9 +70,8 @@ def expected_counts(
 ) -> np.ndarray:  # (N, 3, C): right, in the label, in truth; parts of the photo
     "What the counts of each label against its mask are expected to be."
     right = areas * sure[:, None]
-    others = (areas - right).sum(1, keepdims=True) - (
-        areas - right
-    )  # wrong pixels that the label gives to other classes
+    wrong = areas - right
+    others = wrong.sum(1, keepdims=True) - wrong  # wrong pixels that the label gives to other classes
     true = right + tags * others / np.maximum(1, tags.sum(1, keepdims=True) - 1)
     return np.stack([right, areas, true], 1)
 
