@@ -112,6 +112,13 @@ function drawKeys({ model, el, signal }) {
     const focus = () => root.focus({ preventScroll: true });
     let byMouse = false;
     root.tabIndex = -1;
+    // Notebook 7 acts on keys on their way down, before they come here; this attribute of Lumino's holds it off.
+    const holdOff = event => {
+      if (!root.contains(event.target)) return;
+      const ours = !(event.ctrlKey || event.metaKey || event.altKey) || model.get("heard").includes(pressed(event));
+      root.toggleAttribute("data-lm-suppress-shortcuts", ours);
+    };
+    window.addEventListener("keydown", holdOff, { signal, capture: true });
     // Enter and Esc leave a field; ipywidgets' own let no key come up from theirs, so they are heard on the way down.
     const leave = event => {
       byMouse = false;
