@@ -119,7 +119,8 @@ def correct_three(page, labels):
 def train_again(page):
     said = lambda: page.one(".swsss-onward").text  # noqa: E731
     field = page.one(".swsss-onward input[type=number]")
-    field.clear()
+    field.click()
+    control(page, "a")
     field.send_keys("20", Keys.ENTER)
     page.button("Train again").click()
     page.until(lambda: "iteration" in said() or "beginning" in said(), "the training")
