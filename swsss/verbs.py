@@ -72,7 +72,7 @@ def prepare_machine(
     print(f"On {device}, {torch.get_num_threads()} of {cores} cores for PyTorch.")
     return device
 
-# %% ../nbs/24_verbs.ipynb #a6f5a45b
+# %% ../nbs/24_verbs.ipynb #691390e3
 def step_command(
     verb: str,  # a notebook of nbs/, without its ending
     notebook: Path,  # where the executed copy goes
@@ -111,9 +111,8 @@ def run_step(
         return False
     begun = time.monotonic()
     notebook.parent.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(
-        step_command(verb, notebook, parameters), cwd=project_path("."), capture_output=True, text=True, check=False
-    )
+    command = step_command(verb, notebook, parameters)
+    done = subprocess.run(command, cwd=project_path("."), capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{verb} stopped; its notebook so far is {notebook}\n{done.stderr[-3000:]}")
     print(f"  {verb}: {time.monotonic() - begun:.0f} s, {notebook}")

@@ -16,7 +16,7 @@ import ipywidgets as widgets
 import traitlets
 from IPython import get_ipython
 
-# %% ../nbs/34_widgets.ipynb #0be15b67
+# %% ../nbs/34_widgets.ipynb #0935e925
 STATIC = files("swsss") / "static"
 
 
@@ -57,9 +57,8 @@ class Panels(anywidget.AnyWidget):
     _css = STATIC / "panels.css"
     part = traitlets.Unicode("panels").tag(sync=True)
     name = traitlets.Unicode("").tag(sync=True)  # of the image; another one is shown whole again
-    panels = traitlets.List().tag(
-        sync=True
-    )  # dicts of title, note, base (picture), map, sure (zlib), shape, palette, wait
+    # dicts of title, note, base (picture), map, sure (zlib: classes; how likely in percent), shape, palette, wait
+    panels = traitlets.List().tag(sync=True)
     about = traitlets.Unicode("").tag(sync=True)  # what the large view says of the image
     status = traitlets.Unicode("").tag(sync=True)  # and of what was done last; '' for its keys
     size = traitlets.List([4, 3]).tag(sync=True)  # width, height of the photo in pixels; a panel may show it smaller
