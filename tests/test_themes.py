@@ -46,4 +46,11 @@ def test_texts_can_be_read(explorer, page, theme):
     page.keys(Keys.NULL)
     look("grid")
     page.keys(Keys.ESCAPE)
+    page.keys("o")
+    page.until(lambda: page.all(".swsss-matrix button:enabled"), "the overview")
+    for tab, drawn in [("Classes", ".swsss-table tbody tr"), ("Confusion", ".swsss-matrix table")]:
+        page.button(tab, ".swsss-overview").click()
+        page.until(lambda drawn=drawn: any(node.is_displayed() for node in page.all(drawn)), tab)
+        look(f"overview-{tab.lower()}")
+    page.keys("o")
     assert not any(found.values()), found
