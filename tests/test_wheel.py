@@ -14,8 +14,8 @@ TRY = """
 from pathlib import Path
 import swsss.widgets as w
 print(Path(w.__file__).parent)
-for widget in (w.Keys(), w.ThumbGrid(), w.Panels()):
-    assert "export default" in widget._esm and ".swsss-explorer" in widget._css, type(widget)
+for widget, css in [(w.Keys(), "explorer"), (w.ThumbGrid(), "explorer"), (w.Panels(), "large"), (w.Editor(), "editor")]:
+    assert "export default" in widget._esm and f".swsss-{css}" in widget._css, type(widget)
 """
 
 
