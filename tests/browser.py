@@ -191,6 +191,11 @@ class Page:
         self.until(lambda: len(shown(self)) == count, "a page of thumbnails")
         self.until(lambda: "Idle" in self.kernel_status(), "an idle kernel")
 
+    def open_run(self, project, lab, run):
+        "Open the explorer on the labels of a run, which is made the newest."
+        os.utime(project / "runs" / run / "metrics.csv")
+        self.open_explorer(f"{lab}/tree/runs/explore_pseudo_labels.ipynb?token={TOKEN}&reset")
+
     def open_labels(self, lab, labels):
         "Open the explorer, and in it a label folder other than the newest."
         self.open_explorer(f"{lab}/tree/runs/explore_pseudo_labels.ipynb?token={TOKEN}&reset")

@@ -1,9 +1,7 @@
 "A label as large as the window: what is large, what it is compared with, zoom at the pointer, and back."
 
-import os
-
 import pytest
-from browser import OVERFLOW, TOKEN, ActionChains, Page, needs_browser, shown
+from browser import OVERFLOW, ActionChains, Page, needs_browser, shown
 from selenium.webdriver.common.keys import Keys
 
 pytest_plugins = ["browser"]
@@ -14,9 +12,8 @@ WHERE = "return arguments[0].querySelector('.swsss-cross').getBoundingClientRect
 @pytest.fixture(scope="module")
 def explorer(project, lab, browser):
     "The explorer, on the labels of the run that was trained, in the order of their names."
-    os.utime(project / "runs" / "short" / "metrics.csv")  # the newest run is what opens
     page = Page(browser)
-    page.open_explorer(f"{lab}/tree/runs/explore_pseudo_labels.ipynb?token={TOKEN}&reset")
+    page.open_run(project, lab, "short")
     page.choose("name")
     page.until(lambda: shown(page) == sorted(shown(page)), "the order by name")
 

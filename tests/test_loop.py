@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import ROOT, TOKEN, Page, choices, control, edit_label, judgements, needs_browser, pointer, shown
+from browser import ROOT, Page, choices, control, edit_label, judgements, needs_browser, pointer, shown
 from PIL import Image
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -34,9 +34,8 @@ def explorer(project, lab, browser):
     "The explorer, on the labels of weak images of the run that was trained, in the order of their names."
     for verb in ("retrain", "make_labels"):
         shutil.copy(ROOT / f"nbs/{verb}.ipynb", project / "nbs")
-    os.utime(project / "runs" / RUN / "metrics.csv")  # the newest run is what opens
     page = Page(browser)
-    page.open_explorer(f"{lab}/tree/runs/explore_pseudo_labels.ipynb?token={TOKEN}&reset")
+    page.open_run(project, lab, RUN)
     page.choose("name")
     page.until(lambda: shown(page) == sorted(shown(page)), "the order by name")
     page.choose("weak")

@@ -1,9 +1,7 @@
 "The explorer in JupyterLab's light and dark theme: every text can be read, nothing needs scrolling sideways."
 
-import os
-
 import pytest
-from browser import CONTRAST, OVERFLOW, TOKEN, Page, needs_browser, shown
+from browser import CONTRAST, OVERFLOW, Page, needs_browser, shown
 from selenium.webdriver.common.keys import Keys
 
 pytest_plugins = ["browser"]
@@ -13,9 +11,8 @@ pytestmark = needs_browser
 @pytest.fixture(scope="module")
 def explorer(project, lab, browser):
     "The explorer, on the labels of the run that was trained."
-    os.utime(project / "runs" / "short" / "metrics.csv")  # the newest run is what opens
     page = Page(browser)
-    page.open_explorer(f"{lab}/tree/runs/explore_pseudo_labels.ipynb?token={TOKEN}&reset")
+    page.open_run(project, lab, "short")
     yield page
     page.use_theme("Light")
 
