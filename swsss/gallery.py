@@ -7,7 +7,7 @@ __all__ = ['PAIRS_FILE', 'SCORES', 'THUMBNAIL', 'SHARES', 'count_pairs', 'pair_c
            'correction_gain', 'History', 'encode', 'thumbnail', 'Thumbnails', 'score_text', 'show_page',
            'order_quality', 'show_order_quality']
 
-# %% ../nbs/32_gallery.ipynb #e2d87773
+# %% ../nbs/32_gallery.ipynb #0342ee9b
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -21,7 +21,7 @@ import pandas as pd
 
 from .data import VOCFolder
 from .evaluate import iou_of_counts
-from .features import kept_features
+from .features import file_stamp, kept_features
 from .files import write_whole
 from .images import IGNORE_INDEX, cv2, read_labels
 from .labels import Judgements, own_label, read_corrected, read_scores
@@ -29,7 +29,7 @@ from .lists import label_names
 from .show import add_legend, clear_palette, legend_patches, overlay, safe_palette
 from .suggest import class_areas, expected_counts, kept_areas, suggested_order, sureness
 
-# %% ../nbs/32_gallery.ipynb #5ab6065d
+# %% ../nbs/32_gallery.ipynb #46f0e952
 PAIRS_FILE = ".confusion.npz"
 
 
@@ -69,11 +69,6 @@ def class_ious(
     return iou_of_counts(right, labelled, predicted)
 
 
-def _stamp(folder, label_dir, name):
-    paths = [Path(label_dir) / f"{name}.png", folder.mask_path(name)]
-    return hash(tuple((stat.st_mtime_ns, stat.st_size) for stat in (path.stat() for path in paths)))
-
-
 def _known_pairs(path, num_classes):
     "{name: (stamp, pairs)} of an earlier session; a file that cannot be read is as good as none."
     with suppress(OSError, ValueError, KeyError, EOFError, BadZipFile), np.load(path) as kept:
@@ -94,7 +89,7 @@ def truth_pairs(
     known, found = _known_pairs(path, folder.num_classes), {}
 
     def count(name):
-        stamp = _stamp(folder, label_dir, name)
+        stamp = file_stamp(Path(label_dir) / f"{name}.png", folder.mask_path(name))
         if name in known and known[name][0] == stamp:
             return stamp, known[name][1]
         return stamp, count_pairs(folder, label_dir, name)
