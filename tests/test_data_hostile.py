@@ -1,6 +1,7 @@
-"""Files made to hurt: each is answered with an error inside 5 seconds and 1 GB of memory, in a process of its own.
+"""Files made to hurt: each is answered with an error inside 1 GB of memory and without work out of proportion.
 
-Seconds are those of the processor, all threads together, so that a busy machine fails no test.
+The limit of time is no measure of speed (benchmarks/check_folder.py is): it is ten times what the slowest takes, where
+a file that does hurt takes hours. Seconds are those of the processor, all threads together.
 """
 
 import json
@@ -14,7 +15,7 @@ import pytest
 from data_folder import SIZE, make_folder
 from PIL import Image
 
-MAX_SECONDS, MAX_BYTES = 5, 2**30
+MAX_SECONDS, MAX_BYTES = 30, 2**30
 
 RUN = """
 import json, re, resource, sys, time
@@ -201,9 +202,10 @@ def test_image_file_of_a_gigabyte(root):
     assert "1,0" in answer(f"data.VOCFolder({str(root)!r}).image('f')")
 
 
-def test_the_measure_itself(root):
+def test_the_measure_itself(root, monkeypatch):
     "What takes too much memory or time is noticed."
     with pytest.raises(AssertionError, match="MB"):
         answer("import numpy; numpy.ones(1100 * 2**20, dtype=numpy.uint8)")
+    monkeypatch.setattr("test_data_hostile.MAX_SECONDS", 1)
     with pytest.raises(AssertionError, match=" s"):
-        answer("while time.process_time() < 5.5 + start: pass")
+        answer("while time.process_time() < 1.5 + start: pass")
