@@ -26,6 +26,7 @@ from .files import project_path, write_whole
 from .images import IGNORE_INDEX, IMAGE_SUFFIXES, VOC_CLASSES, open_image, read_image, read_labels, write_labels
 from swsss.lists import (
     MAX_TEXT_BYTES,
+    covering_draw,
     divide_masks,
     fewest_covering,
     files_by_name,
@@ -276,16 +277,20 @@ def tags(self: VOCFolder, name: str) -> np.ndarray:  # (C,) bool, background alw
 
 # %% ../nbs/05_data.ipynb #8632429a
 @patch
+def _shown(self: VOCFolder, name: str) -> np.ndarray:  # (C,) bool
+    "As `tags`; background alone where tags or mask have a fault, which the check will name."
+    try:
+        return self.tags(name)
+    except (OSError, ValueError):
+        return np.arange(self.num_classes) == 0
+
+
+@patch
 def _derive_lists(self: VOCFolder) -> dict[str, list[str]]:
     "The lists that follow from which photos have a mask."
-    shown = {}
-    for name in self.image_files.keys() & self.mask_files.keys():
-        try:
-            shown[name] = set(np.flatnonzero(self.tags(name)).tolist())
-        except (OSError, ValueError):  # a fault of tags or mask, which the check will name
-            shown[name] = {0}
-    strong, val = divide_masks(shown)
-    weak = sorted(self.image_files.keys() - shown.keys())
+    masked = self.image_files.keys() & self.mask_files.keys()
+    strong, val = divide_masks({name: set(np.flatnonzero(self._shown(name)).tolist()) for name in masked})
+    weak = sorted(self.image_files.keys() - masked)
     return {"train": strong, "trainaug": strong + weak, "val": val}
 
 
@@ -326,7 +331,7 @@ def write_lists(
 
 # %% ../nbs/05_data.ipynb #3555172c
 def _first(folder: VOCFolder, n: int, seed: int | None = None) -> list[str]:
-    "The first `n` of train.txt, or `n` of them drawn by `seed`, in the list's order."
+    "The first `n` of train.txt, or `n` of them drawn by `seed` to show every class, in the list's order."
     names = folder.listed("train")
     if wanted := folder.masks_wanted():
         raise ValueError(f"split {n}: {wanted}")
@@ -337,7 +342,8 @@ def _first(folder: VOCFolder, n: int, seed: int | None = None) -> list[str]:
         raise ValueError(f"split {n}: {have}; choose 1 to {len(names)}, or 'all'")
     if seed is None:
         return names[:n]
-    return [names[i] for i in sorted(np.random.default_rng(seed).permutation(len(names))[:n])]
+    tags = np.stack([folder._shown(name) for name in names])
+    return [names[i] for i in covering_draw(tags, n, np.random.default_rng(seed))]
 
 
 def _from_list(folder: VOCFolder, path: Path) -> list[str]:

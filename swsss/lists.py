@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['MAX_TEXT_BYTES', 'MAX_LINES', 'short', 'read_bounded', 'read_text', 'name_of', 'parse_list', 'tag_indices',
            'tags_of_labels', 'read_annotation', 'parse_tags', 'is_spreadsheet', 'decode_table', 'rewrite_table',
-           'tags_named', 'Files', 'files_by_name', 'label_names', 'label_maps', 'divide_masks', 'fewest_covering']
+           'tags_named', 'Files', 'files_by_name', 'label_names', 'label_maps', 'divide_masks', 'fewest_covering',
+           'covering_draw']
 
 # %% ../nbs/02_lists.ipynb #d14100db
 import csv
@@ -361,3 +362,21 @@ def fewest_covering(
         left -= greedy[-1]
     exact = next(filter(None, (cover(set(holders), count) for count in range(1, len(greedy)))), greedy)
     return sorted(names[s] for s in exact)
+
+# %% ../nbs/02_lists.ipynb #2af24664
+def covering_draw(
+    tags: np.ndarray,  # (N, C) bool: the image-level labels of the photos to draw from
+    n: int,  # photos to draw, 1 to N
+    rng: np.random.Generator,
+) -> list[int]:  # n indices, sorted
+    "A random draw that shows every class that there is, as far as n photos can."
+    order = rng.permutation(len(tags))
+    drawn, rest = order[:n].tolist(), order[n:].tolist()
+    for k in np.argsort(tags.sum(0), kind="stable"):
+        shown = tags[drawn].sum(0)
+        new = next((i for i in rest if tags[i, k]), None)
+        spare = next((i for i in reversed(drawn) if (shown[tags[i]] > 1).all()), None)
+        if not shown[k] and new is not None and spare is not None:
+            drawn[drawn.index(spare)] = new
+            rest.remove(new)
+    return sorted(drawn)
