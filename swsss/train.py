@@ -30,7 +30,7 @@ from .evaluate import DynamicEvaluation
 from .files import find_device, project_path
 from .model import TAG_SIDE, DeepLabV3Plus, load_network, quick_depthwise
 from .pct import Losses, pct_losses, supervised_losses, two_halves
-from .recipe import BatchRecipe, LossRecipe, NetworkRecipe, OptimizerRecipe, Recipe, RoundsRecipe, Span, crop_size
+from .recipe import LossRecipe, NetworkRecipe, OptimizerRecipe, Recipe, RoundsRecipe, Span, crop_size
 from .rounds import believed_losses, class_bias, tag_losses, write_round
 from .run import Run, networks_of
 
@@ -93,14 +93,13 @@ def _leave_signals_to_parent(worker):
 
 
 def check_shared_memory(
-    recipe: BatchRecipe,
+    size: tuple[int, int],  # (height, width) of an image, pixels
     images: int,  # a batch
     workers: int,
     where: str = "/dev/shm",  # Linux keeps shared memory there
 ) -> None:
     "Refuse loaders that would run out of shared memory."
-    height, width = crop_size(recipe.crop)
-    batch = images * height * width * (3 * 4 + 8 + 1 + 4)  # images, labels, valid, weights
+    batch = images * size[0] * size[1] * (3 * 4 + 8 + 1 + 4)  # images, labels, valid, weights
     needed = batch * (2 * workers + 1)  # two ahead for each worker, and one in use
     free = shutil.disk_usage(where).free if workers and os.path.isdir(where) else needed
     if free < needed:
@@ -122,8 +121,9 @@ def load_batches(
 ) -> DataLoader:  # of a `Batch` an iteration, from `start` to the span's end
     "Paired batches; methods without image-level labels draw no weak images."
     batches, workers = recipe.batches, recipe.bookkeeping.workers
-    check_shared_memory(batches, span.num_strong + span.num_weak, workers)
     side, whole = batches.longest_side, span.kind == "tags"
+    side = min(side or TAG_SIDE, TAG_SIDE) if whole else side
+    check_shared_memory((side, side) if whole else crop_size(batches.crop), span.num_strong + span.num_weak, workers)
     pairs = PairedBatches(
         folder,
         strong,
@@ -138,7 +138,7 @@ def load_batches(
         heavy=batches.heavy,
         weak_flip=batches.weak_flip,
         weak_scale=batches.weak_scale,
-        longest_side=min(side or TAG_SIDE, TAG_SIDE) if whole else side,
+        longest_side=side,
         warp=batches.warp,
         repeat=batches.repeat,
         whole=whole,
