@@ -92,7 +92,7 @@ class PairedBatches(Dataset):
         weak,  # names of images of which only the tags are used, unless they are in `strong`
         num_strong,  # strong images a batch
         num_weak,  # weak images a batch; 0 for methods that use masks alone
-        crop,  # pixels: one side of a square, or (height, width)
+        crop,  # pixels: one side of a square, or (height, width); None: whole photos, and there may be no strong ones
         mean,  # (3,) of `normalise`
         std,  # (3,) of `normalise`
         seed,  # whole number, 0 or more
@@ -105,19 +105,18 @@ class PairedBatches(Dataset):
         cache_bytes=CACHE_BYTES,  # of decoded photos kept in memory, all workers together
         warp=False,  # one warp and a change of colour for all images, instead of the other changes
         repeat=0.0,  # threshold of `repeat_factors`; 0: all photos alike
-        whole=False,  # whole photos, warped a little; there may be no strong ones
         beliefs=None,  # folder of PNGs of `write_beliefs`, the weak half's labels; None: it has none
         cutmix=0.0,  # with beliefs: part of the weak images that get a box of another one
     ):
         self.folder, self.strong, self.weak = folder, list(strong), list(weak)
         self.longest_side, self.cache_bytes, self.cache, self.turns = longest_side, cache_bytes, {}, {}
         self.num_strong, self.num_weak = num_strong, num_weak
-        self.crop = (crop, crop) if isinstance(crop, int) else tuple(crop)
+        self.crop = (crop, crop) if isinstance(crop, int) else crop and tuple(crop)
         self.mean, self.std = (np.asarray(torch.as_tensor(v).cpu(), np.float32) for v in (mean, std))
         self.fill = np.rint(255 * self.mean).astype(np.uint8).tolist()
         self.seed, self.iterations = seed, iterations
         self.heavy, self.scales, self.weak_flip, self.weak_scale = heavy, tuple(scales), weak_flip, weak_scale
-        self.warp, self.whole, self.beliefs, self.cutmix = warp, whole, beliefs, cutmix
+        self.warp, self.beliefs, self.cutmix = warp, beliefs, cutmix
         self.with_mask = set(self.strong)
         self._check()
         self.factors = [
@@ -127,11 +126,11 @@ class PairedBatches(Dataset):
 
     def _check(self):
         "Refuse what cannot make a batch."
-        if not self.whole and (self.num_strong < 1 or not self.strong):
+        if self.crop and (self.num_strong < 1 or not self.strong):
             raise ValueError("Paired batches need at least one image with a mask: is the strong list empty?")
         if self.num_weak < 0 or (self.num_weak and not self.weak):
             raise ValueError(f"{self.num_weak} weak images a batch were asked for, and the weak list is empty.")
-        if len(self.crop) != 2 or min(self.crop) < 1:
+        if self.crop and (len(self.crop) != 2 or min(self.crop) < 1):
             raise ValueError(f"The crop is one side or (height, width) in pixels, 1 or more; got {self.crop}.")
         if self.seed < 0:
             raise ValueError(f"The seed is a whole number, 0 or more; got {self.seed}.")
@@ -148,7 +147,7 @@ class PairedBatches(Dataset):
             cv2.setNumThreads(0)  # workers are the parallelism; OpenCV's own threads do not survive a fork
         names = self.names(iteration)
         photos = [self._photo(name) for name in names]
-        size = tuple(np.max([photo[0].shape[:2] for photo in photos], 0)) if self.whole else self.crop
+        size = self.crop or tuple(np.max([photo[0].shape[:2] for photo in photos], 0))
         samples = [self._sample(photo, size, iteration, slot) for slot, photo in enumerate(photos)]
         images, labels = (np.stack(part) for part in zip(*samples, strict=True))
         tags = np.stack([self.folder.tags(name) for name in names])
@@ -202,8 +201,8 @@ class PairedBatches(Dataset):
         if self.beliefs:  # so that both go through the same changes: how sure in the upper byte
             labels += (_SURE if sure is None else sure.astype(np.int16) // 2) << 8
         rng = np.random.default_rng([self.seed, 2, iteration, slot])
-        if self.warp or self.whole:
-            how = {"scales": (0.8, 1.15), "degrees": 8} if self.whole else {}
+        if self.warp or not self.crop:
+            how = {} if self.crop else {"scales": (0.8, 1.15), "degrees": 8}
             return warp_crop(jitter(image, rng), labels, size, rng, self.fill, **how)
         if slot >= self.num_strong:
             scales = self.scales if self.weak_scale else None

@@ -121,9 +121,11 @@ class RoundsRecipe:
     rounds: _Whole = 1  # how often the weak images are labelled; a second round gained little
     round_part: _Part = 0.2  # of the iterations: one round
     round_after: _Whole = 0  # rounds only where each mask was learned from so often before; 0: always
-    round_strong: _Whole = 6  # strong images a batch in a round, beside `num_weak` labelled by the network
+    round_strong: _Whole = 6  # strong images a batch in a round
+    round_weak: _Count = 6  # and weak ones, labelled by the network
+    round_crop: Annotated[float, Field(ge=0.1, lt=10)] = 1.0  # times `crop`: how much of a photo is seen in a round
     cutmix: _Part = 0.5  # in a round: part of the weak images that get a box of another one
-    unaware: _Part = 0.2  # in a round: part of the losses that is taken over all classes, for use without tags
+    within_weight: _Number = 0.3  # in a round: of the loss by which a pixel shows one of its image's own classes
 
     @model_validator(mode="after")
     def _masks_come_first(self):
@@ -203,6 +205,7 @@ class Span(NamedTuple):
     stop: int  # and after it
     num_strong: int  # strong images a batch
     num_weak: int  # weak images a batch
+    crop: tuple[int, int] | None = None  # (height, width) in pixels; None: whole photos
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -279,17 +282,17 @@ class Recipe:
     ) -> list[Span]:  # they follow one another and end with the last iteration
         "What a run does one after the other; all methods but 'rounds' do one thing throughout."
         batches, iterations, teaching = self.batches, self.optimizer.iterations, self.teaching
-        strong, weak = batches.num_strong, batches.num_weak
+        strong, weak, crop = batches.num_strong, batches.num_weak, crop_size(batches.crop)
         if self.loss.method != "rounds":
-            return [Span("masks", 0, iterations, strong, weak * self.loss.uses_weak)]
+            return [Span("masks", 0, iterations, strong, weak * self.loss.uses_weak, crop)]
         tags = round(teaching.tag_part * iterations) if teaching.learns_tags else 0
         rounds = [round(teaching.round_part * iterations)] * teaching.rounds
         if (iterations - tags - sum(rounds)) * strong < teaching.round_after * num_masks:
             rounds = []
         lengths = [tags, iterations - tags - sum(rounds), *rounds]
-        kinds = [("tags", 0, strong + weak), ("masks", strong, 0)] + [("round", teaching.round_strong, weak)] * len(
-            rounds
-        )
+        larger = tuple(round(teaching.round_crop * side) for side in crop)
+        kinds = [("tags", 0, strong + weak, None), ("masks", strong, 0, crop)]
+        kinds += [("round", teaching.round_strong, teaching.round_weak, larger)] * len(rounds)
         stops = list(itertools.accumulate(lengths))
         spans = zip(kinds, lengths, stops, strict=True)
         return [Span(kind, stop - n, stop, *sizes) for (kind, *sizes), n, stop in spans if n]
@@ -324,6 +327,9 @@ SMALL = {
     "method": "rounds",
     "dice_weight": 1.0,
     "round_after": 300,
+    "round_strong": 3,
+    "round_weak": 4,
+    "round_crop": 1.33,
     "joint_batch_norm": False,
     "tag_weight": 0.1,
     "tag_on_strong": False,

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FEW', 'tag_losses', 'believed_losses', 'mask_parts', 'expected_parts', 'area_bias', 'class_bias', 'write_round']
 
-# %% ../nbs/18_rounds.ipynb #b9aa6cbf
+# %% ../nbs/18_rounds.ipynb #9ad8f63d
 import threading
 from pathlib import Path
 
@@ -18,11 +18,11 @@ from tqdm import tqdm
 from .augment import reduced
 from .data import VOCFolder
 from .images import IGNORE_INDEX, write_beliefs
-from .loss import class_aware_cross_entropy, class_aware_dice
+from .loss import class_aware_cross_entropy, class_aware_dice, within_tags_loss
 from .pct import Losses
 from .predict import working_logits
 
-# %% ../nbs/18_rounds.ipynb #c978f69c
+# %% ../nbs/18_rounds.ipynb #c497725e
 def tag_losses(
     tag_logits: torch.Tensor,  # (N, C) of the tag network
     tags: torch.Tensor,  # (N, C) bool: the image-level labels
@@ -38,18 +38,17 @@ def believed_losses(
     labels: torch.Tensor,  # (N, H, W) int64, of masks and of the network itself
     tags: torch.Tensor,  # (N, C) bool: the image-level labels
     weights: torch.Tensor,  # (N, H, W) in 0..1: how sure a label is
+    valid: torch.Tensor,  # (N, H, W) bool: False on padding
     dice_weight: float = 1.0,  # of the Dice loss
-    unaware: float = 0.0,  # part of the losses that is taken over all classes
-) -> Losses:  # `seg` alone is not 0
+    within_weight: float = 0.0,  # of the loss by which a pixel shows one of its image's own classes
+) -> Losses:  # `seg` and `tag` are not 0
     "What a network learns from labels that it is not sure of: as from masks, each pixel by its weight."
-    seg, pixels = 0, (labels != IGNORE_INDEX).sum().clamp(min=1)
-    for part, allowed in ((1 - unaware, tags), (unaware, torch.ones_like(tags))):
-        if part:
-            per_pixel = class_aware_cross_entropy(logits, labels, allowed, reduction="none")
-            seg = seg + part * (weights * per_pixel).sum() / pixels
-            seg = seg + part * dice_weight * class_aware_dice(logits, labels, allowed, weights)
+    per_pixel = class_aware_cross_entropy(logits, labels, tags, reduction="none")
+    seg = (weights * per_pixel).sum() / (labels != IGNORE_INDEX).sum().clamp(min=1)
+    seg = seg + dice_weight * class_aware_dice(logits, labels, tags, weights)
     none = logits.new_zeros(())
-    return Losses(seg, none, none, none)
+    tag = within_weight * within_tags_loss(logits, tags, valid) if within_weight else none
+    return Losses(seg, none, tag, none)
 
 # %% ../nbs/18_rounds.ipynb #52823c35
 def mask_parts(

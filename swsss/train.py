@@ -30,7 +30,7 @@ from .evaluate import DynamicEvaluation
 from .files import find_device, project_path
 from .model import TAG_SIDE, DeepLabV3Plus, load_network, quick_depthwise
 from .pct import Losses, pct_losses, supervised_losses, two_halves
-from .recipe import LossRecipe, NetworkRecipe, OptimizerRecipe, Recipe, RoundsRecipe, Span, crop_size
+from .recipe import LossRecipe, NetworkRecipe, OptimizerRecipe, Recipe, RoundsRecipe, Span
 from .rounds import believed_losses, class_bias, tag_losses, write_round
 from .run import Run, networks_of
 
@@ -121,16 +121,15 @@ def load_batches(
 ) -> DataLoader:  # of a `Batch` an iteration, from `start` to the span's end
     "Paired batches; methods without image-level labels draw no weak images."
     batches, workers = recipe.batches, recipe.bookkeeping.workers
-    side, whole = batches.longest_side, span.kind == "tags"
-    side = min(side or TAG_SIDE, TAG_SIDE) if whole else side
-    check_shared_memory((side, side) if whole else crop_size(batches.crop), span.num_strong + span.num_weak, workers)
+    side = batches.longest_side if span.crop else min(batches.longest_side or TAG_SIDE, TAG_SIDE)
+    check_shared_memory(span.crop or (side, side), span.num_strong + span.num_weak, workers)
     pairs = PairedBatches(
         folder,
         strong,
         weak,
         num_strong=span.num_strong,
         num_weak=span.num_weak,
-        crop=crop_size(batches.crop),
+        crop=span.crop,
         mean=network.mean,
         std=network.std,
         seed=recipe.seed,
@@ -141,7 +140,6 @@ def load_batches(
         longest_side=side,
         warp=batches.warp,
         repeat=batches.repeat,
-        whole=whole,
         beliefs=beliefs,
         cutmix=recipe.teaching.cutmix,
     )
@@ -218,7 +216,7 @@ def run_batches(
             raise KeyboardInterrupt(f"stopped as asked after iteration {span.start}; the same command goes on")
         weak = untold if span.kind == "round" else everything
         if next(network.parameters()).is_cuda and span.kind != "tags" and recipe.loss.method in ("ce", "cce", "rounds"):
-            record_pass(network, span.num_strong + span.num_weak, crop_size(recipe.batches.crop))
+            record_pass(network, span.num_strong + span.num_weak, span.crop)
         yield from load_batches(folder, strong, weak, recipe, network, span, start, beliefs)
 
 # %% ../nbs/21_train.ipynb #8b38687a
@@ -234,7 +232,7 @@ def step_losses(
     if recipe.method == "rounds" and not num_strong:
         return tag_losses(networks["hybrid"].tagger(images), batch.tags)
     if recipe.method == "rounds" and batch.weights is not None:
-        logits, how = networks["hybrid"](images), (recipe.dice_weight, teaching.unaware)
+        logits, how = networks["hybrid"](images), (batch.valid, recipe.dice_weight, teaching.within_weight)
         return believed_losses(logits, batch.labels, batch.tags, batch.weights, *how)
     logits = two_halves(networks["hybrid"], images, num_strong, joint)
     if recipe.method != "pct":
