@@ -118,7 +118,7 @@ class RoundsRecipe:
     tagger: str = ""  # a run folder, or its network's file, whose tag network is taken as it is; '': it is learned
     tag_part: _Part = 0.2  # of the iterations: the tag network learns from whole photos
     tag_belief: _Number = 2.0  # how much its word counts where no tags are told; 0: no tag network
-    rounds: _Whole = 1  # how often the weak images are labelled; a second round gained little
+    rounds: _Whole = 1  # how often the weak images are labelled
     round_part: _Part = 0.2  # of the iterations: one round
     round_after: _Whole = 0  # rounds only where each mask was learned from so often before; 0: always
     round_strong: _Whole = 6  # strong images a batch in a round
@@ -326,6 +326,7 @@ SMALL = {
     "repeat": 0.3,
     "method": "rounds",
     "dice_weight": 1.0,
+    "rounds": 2,
     "round_after": 300,
     "round_strong": 3,
     "round_weak": 4,
