@@ -161,10 +161,10 @@ def record_pass(
 ) -> None:
     "Let a network replay its pass over batches of this shape; what it has learned stays, and so does evaluation."
     network.__dict__.pop("forward", None)  # the recording of the span before
-    sample = torch.randn(images, 3, *crop, device=next(network.parameters()).device)
-    learned = copy.deepcopy(network.state_dict())
-    with torch.autocast("cuda", torch.bfloat16, cache_enabled=False):
-        torch.cuda.make_graphed_callables(network, (sample,), allow_unused_input=True)  # a tag network takes no part
+    device, learned = next(network.parameters()).device, copy.deepcopy(network.state_dict())
+    with torch.random.fork_rng([device]), torch.autocast("cuda", torch.bfloat16, cache_enabled=False):
+        sample = (torch.randn(images, 3, *crop, device=device),)
+        torch.cuda.make_graphed_callables(network, sample, allow_unused_input=True)  # a tag network takes no part
     network.load_state_dict(learned)  # trying it out moved the statistics of its batch norms
 
 # %% ../nbs/21_train.ipynb #431a1768
@@ -215,7 +215,8 @@ def run_batches(
         if stop.is_set():
             raise KeyboardInterrupt(f"stopped as asked after iteration {span.start}; the same command goes on")
         weak = untold if span.kind == "round" else everything
-        if next(network.parameters()).is_cuda and span.kind != "tags" and recipe.loss.method in ("ce", "cce", "rounds"):
+        one_pass = span.kind != "tags" and recipe.loss.method in ("ce", "cce", "rounds")
+        if one_pass and next(network.parameters()).is_cuda:
             record_pass(network, span.num_strong + span.num_weak, span.crop)
         yield from load_batches(folder, strong, weak, recipe, network, span, start, beliefs)
 
