@@ -31,7 +31,7 @@ ROOT = Path(__file__).parent.parent
 def old(tmp_path):
     "The unpacked folders, their data where they now are."
     with tarfile.open(Path(__file__).parent / "old_runs.tar.xz") as archive:
-        archive.extractall(tmp_path, filter="data")
+        archive.extractall(tmp_path, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))  # from 3.11.4
     for about in tmp_path.glob("runs/*/run.json"):
         about.write_text(about.read_text().replace("SCENES", str(tmp_path / "scenes")))
     return tmp_path
