@@ -111,7 +111,7 @@ class PairedBatches(Dataset):
         self.folder, self.strong, self.weak = folder, list(strong), list(weak)
         self.longest_side, self.cache_bytes, self.cache, self.turns = longest_side, cache_bytes, {}, {}
         self.num_strong, self.num_weak = num_strong, num_weak
-        self.crop = (crop, crop) if isinstance(crop, int) else crop and tuple(crop)
+        self.crop = (crop, crop) if isinstance(crop, int) else None if crop is None else tuple(crop)
         self.mean, self.std = (np.asarray(torch.as_tensor(v).cpu(), np.float32) for v in (mean, std))
         self.fill = np.rint(255 * self.mean).astype(np.uint8).tolist()
         self.seed, self.iterations = seed, iterations
@@ -126,11 +126,11 @@ class PairedBatches(Dataset):
 
     def _check(self):
         "Refuse what cannot make a batch."
-        if self.crop and (self.num_strong < 1 or not self.strong):
+        if self.crop is not None and (self.num_strong < 1 or not self.strong):
             raise ValueError("Paired batches need at least one image with a mask: is the strong list empty?")
         if self.num_weak < 0 or (self.num_weak and not self.weak):
             raise ValueError(f"{self.num_weak} weak images a batch were asked for, and the weak list is empty.")
-        if self.crop and (len(self.crop) != 2 or min(self.crop) < 1):
+        if self.crop is not None and (len(self.crop) != 2 or min(self.crop) < 1):
             raise ValueError(f"The crop is one side or (height, width) in pixels, 1 or more; got {self.crop}.")
         if self.seed < 0:
             raise ValueError(f"The seed is a whole number, 0 or more; got {self.seed}.")

@@ -374,9 +374,11 @@ def covering_draw(
     drawn, rest = order[:n].tolist(), order[n:].tolist()
     for k in np.argsort(tags.sum(0), kind="stable"):
         shown = tags[drawn].sum(0)
+        if shown[k]:
+            continue
         new = next((i for i in rest if tags[i, k]), None)
         spare = next((i for i in reversed(drawn) if (shown[tags[i]] > 1).all()), None)
-        if not shown[k] and new is not None and spare is not None:
+        if new is not None and spare is not None:
             drawn[drawn.index(spare)] = new
             rest.remove(new)
     return sorted(drawn)

@@ -215,7 +215,7 @@ def run_batches(
         if stop.is_set():
             raise KeyboardInterrupt(f"stopped as asked after iteration {span.start}; the same command goes on")
         weak = untold if span.kind == "round" else everything
-        one_pass = span.kind != "tags" and recipe.loss.method in ("ce", "cce", "rounds")
+        one_pass = span.kind == "round" or not span.num_weak  # else the halves are passed one by one, or a tag network
         if one_pass and next(network.parameters()).is_cuda:
             record_pass(network, span.num_strong + span.num_weak, span.crop)
         yield from load_batches(folder, strong, weak, recipe, network, span, start, beliefs)

@@ -177,8 +177,10 @@ class Page:
 
     def choose(self, option, within=".swsss-explorer"):
         "Choose an option in whichever list has it and is shown."
-        found = lambda: [s for s in self.selects(within) if option in [o.text for o in s.options]]  # noqa: E731
-        self.until(found, f"the option {option}")[0].select_by_visible_text(option)
+        lists = self.until(
+            lambda: [s for s in self.selects(within) if option in [o.text for o in s.options]], f"the option {option}"
+        )
+        lists[0].select_by_visible_text(option)
 
     def selects(self, within=".swsss-explorer"):
         "The lists that are shown."
@@ -208,8 +210,10 @@ class Page:
 
     def button(self, text, within=".swsss-explorer"):
         path = f"//div[contains(@class, '{within[1:]}')]//button[contains(., '{text}')]"
-        found = lambda: [b for b in self.driver.find_elements(By.XPATH, path) if b.is_displayed()]  # noqa: E731
-        return self.until(found, f"the button {text}")[0]
+        found = self.until(
+            lambda: [b for b in self.driver.find_elements(By.XPATH, path) if b.is_displayed()], f"the button {text}"
+        )
+        return found[0]
 
     def keys(self, *keys):
         ActionChains(self.driver).send_keys(*keys).perform()
