@@ -169,7 +169,7 @@ class Explorer:
         self.page_size, self.name, self.detail, self.ahead = page_size, "", None, {}
         self.worker, self.reader, self.looker = (ThreadPoolExecutor(1) for _ in range(3))
         self.keys = Keys(heard=HEARD)
-        self.keys.on_msg(lambda _, message, buffers: self.press(message["key"], message["showing"]))
+        self.keys.on_msg(lambda _, message, buffers: self.press(message["key"], message["seen"]))
         self.head, self.status = widgets.HTML(), widgets.HTML()
         self.status.add_class("swsss-status")
         self._build_detail()
@@ -362,10 +362,10 @@ class Explorer:
     def press(
         self,
         key: str,  # as `Keys` names it
-        showing: str | None = None,  # the label that was seen when it was pressed; None for the one that is open
+        seen: str | None = None,  # the label that was seen when it was pressed, '' for the grid; None for what is open
     ):
         "Answer a key; a verdict on a label that is gone already is none on the label that came after it."
-        if key in "aruc" and showing is not None and showing != self.name:
+        if key in "aruc" and seen is not None and seen != self.name:
             return
         both = {"n": self.next_unjudged, "Ctrl+z": self.undo, "Ctrl+Shift+z": self.redo, "Ctrl+y": self.redo}
         both |= {k: lambda v=v: self.judge(v) for k, v in [("a", "accepted"), ("r", "rejected"), ("u", "")]}
@@ -527,7 +527,7 @@ class Explorer:
         for widget in in_grid + in_detail:
             widget.layout.display = None if (widget in in_grid) == (view == "grid") else "none"
         self.let_go.layout.display = None if self.only and view == "grid" else "none"
-        self.keys.view, self.keys.showing = view, self.name
+        self.keys.view = view
 
     def _draw_verdicts(self, text):
         if self.name:

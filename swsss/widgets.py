@@ -28,14 +28,13 @@ def script(
 
 
 class Keys(anywidget.AnyWidget):
-    "Hears keys for the explorer that it is in; calls `on_msg` callbacks with {'key': ..., 'showing': ...}."
+    "Hears keys for the explorer that it is in; calls `on_msg` callbacks with {'key': ..., 'seen': title in the page}."
 
     _esm = STATIC / "widgets.js"
     _css = STATIC / "widgets.css"
     part = traitlets.Unicode("keys").tag(sync=True)
     heard = traitlets.List(traitlets.Unicode()).tag(sync=True)  # `KeyboardEvent.key`, letters lower; 'Ctrl+Shift+z'
     view = traitlets.Unicode("").tag(sync=True)  # which of its views the explorer shows; another takes the focus
-    showing = traitlets.Unicode("").tag(sync=True)  # what is shown; comes back with each key, as it was when pressed
 
 
 class ThumbGrid(anywidget.AnyWidget):

@@ -82,6 +82,30 @@ def test_keys_are_heard_without_a_mouse(grid):
     grid.until(lambda: names[2] in grid.title(), "the label after it")
 
 
+# Click a thumbnail, and press a key in the moment in which its label is there to be seen.
+AT_ONCE = """
+const [name, key, done] = arguments, root = document.querySelector('.swsss-explorer');
+const look = () => {
+  const title = root.querySelector('.swsss-head b');
+  if (!title?.checkVisibility() || title.textContent !== name) return;
+  observer.disconnect();
+  root.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true, cancelable: true}));
+  done();
+};
+const observer = new MutationObserver(look);
+observer.observe(root, {subtree: true, childList: true, characterData: true, attributes: true});
+[...root.querySelectorAll('.swsss-card')].find(card => card.dataset.name === name).click();
+"""
+
+
+def test_a_key_is_heard_as_soon_as_its_label_is_seen(project, grid):
+    names = shown(grid)
+    grid.driver.set_script_timeout(PATIENCE)
+    grid.driver.execute_async_script(AT_ONCE, names[6], "r")
+    grid.until(lambda: names[7] in grid.title(), "the next label")
+    assert verdicts(project, names[6:8]) == ["rejected", ""]
+
+
 @pytest.mark.parametrize("end", ["Enter", "Esc"])
 def test_the_note_gives_the_focus_back(project, grid, end):
     names = shown(grid)

@@ -102,6 +102,13 @@ function slider(text, [min, max, step], value, moved) {
   return node;
 }
 
+// The title that a person sees. The page is asked, not a trait: traits arrive one by one, and a verdict must be on
+// what was in sight when the key was pressed.
+function seen(root) {
+  const title = root.querySelector(".swsss-head b");
+  return title?.getClientRects().length ? title.textContent : "";
+}
+
 // Keys for the whole explorer. They are heard wherever the focus is inside it, except in fields that need them, and
 // no key without Ctrl or Alt goes on to the notebook, where X cuts a cell and D D deletes one. What is done with the
 // mouse gives the focus back to the explorer, so that the next key is heard.
@@ -132,7 +139,7 @@ function drawKeys({ model, el, signal }) {
       if (event.target.closest(TYPING) || !model.get("heard").includes(key)) return;
       event.preventDefault();
       event.stopPropagation();
-      model.send({ key, showing: model.get("showing") });
+      model.send({ key, seen: seen(root) });
     });
     on("pointerdown", () => {
       byMouse = true;
