@@ -87,7 +87,7 @@ def area_bias(
     logits: torch.Tensor,  # (N, C, h, w) of photos with tags; at a small size
     tags: torch.Tensor,  # (N, C) bool
     expected: torch.Tensor,  # (C,) of `expected_parts`
-    cap: float = 1.0,  # the most that a class is moved, in logits
+    cap: float = 2.0,  # the most that a class is moved, in logits
     steps: int = 30,
 ) -> torch.Tensor:  # (C,) to add to the logits; 0 for the background
     "One number a class, with which its mean part over the photos tagged with it is the expected one."
