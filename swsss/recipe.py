@@ -328,7 +328,7 @@ SMALL = {
     "dice_weight": 1.0,
     "rounds": 3,
     "round_part": 0.15,
-    "round_after": 300,
+    "round_after": 120,
     "round_strong": 3,
     "round_weak": 4,
     "round_crop": 1.33,
