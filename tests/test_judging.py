@@ -137,8 +137,12 @@ def test_the_notebook_is_left_alone(grid):
 
 
 def test_the_unjudged_filter_lets_go_of_what_is_judged(project, grid):
+    judged = shown(grid)[0]
+    click(grid, grid.all(".swsss-card")[0], Keys.CONTROL)
+    grid.keys("r")
+    grid.until(lambda: verdicts(project, [judged]) == ["rejected"] and not selected(grid), "a verdict")
     grid.choose("unjudged")
-    grid.until(lambda: not grid.all(".swsss-card.accepted"), "unjudged labels")
+    grid.until(lambda: judged not in shown(grid), "unjudged labels")
     names = shown(grid)
     grid.all(".swsss-card")[0].click()
     grid.until(lambda: names[0] in grid.title(), "the label")
