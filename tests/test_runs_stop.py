@@ -99,7 +99,7 @@ def test_kernel_interrupt(demo, whole, run):
 def test_papermill(demo, whole, run, number):
     "Ctrl-C reaches its kernel, which saves the step it was in; SIGTERM ends papermill, and its kernel a second later."
     notebook = run.with_suffix(".ipynb")
-    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell(demo, run, seconds=0.6))]), notebook)
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell(demo, run, seconds=1.5))]), notebook)
     command = [sys.executable, "-m", "papermill", "-k", "python3", "--start-timeout", str(PATIENCE), "--log-output"]
     command += [notebook, notebook]
     with open(run.with_suffix(".log"), "w", encoding="utf-8") as log:
