@@ -397,7 +397,8 @@ def write_pseudo_labels(
     settings, label_dir = {**SETTINGS, **settings}, Path(label_dir)
     if settings["crf"]:
         load_crf()
-    claim_label_folder(label_dir, {**made_by, **settings, "data": folder.fingerprint(), "classes": folder.classes})
+    how = settings | ({"colours": True} if getattr(model, "colours", False) else {})
+    claim_label_folder(label_dir, {**made_by, **how, "data": folder.fingerprint(), "classes": folder.classes})
     write_scores(label_dir, read_scores(label_dir))
     done, corrected, strong = set(read_scores(label_dir)["name"]), set(read_corrected(label_dir)), set(strong)
     missing = [name for name in names if name not in done]

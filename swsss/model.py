@@ -296,6 +296,7 @@ class DeepLabV3Plus(nn.Module):
         channels: int = 256,  # width of ASPP and of the fusions
         longest_side: int = 0,  # pixels that photos are brought to before it sees them; 0: their own size
         tag_belief: float = 0.0,  # how much the word of a tag network counts where no tags are told; 0: there is none
+        colours: bool = False,  # a photo's own colours have a say in its labels, see `17_predict`
     ):
         super().__init__()
         self.config = {
@@ -305,6 +306,7 @@ class DeepLabV3Plus(nn.Module):
             "channels": channels,
             "longest_side": longest_side,
             "tag_belief": tag_belief,
+            "colours": colours,
         }
         mean, std = input_statistics(backbone)
         self.num_classes, self.mean, self.std, self.longest_side = num_classes, mean, std, longest_side
@@ -315,7 +317,7 @@ class DeepLabV3Plus(nn.Module):
         self.shortcut = conv_norm_relu(shallow, 48)
         self.fuse = nn.Sequential(conv_norm_relu(channels + 48, channels), conv_norm_relu(channels, channels))
         self.classifier = nn.Conv2d(channels, num_classes, 1)
-        self.tag_belief = tag_belief
+        self.tag_belief, self.colours = tag_belief, colours
         if tag_belief:
             self.tagger = TagNetwork(build_backbone(backbone, weights, output_stride), num_classes)
 

@@ -30,8 +30,8 @@ def evaluate_once(
     settings = {**SETTINGS, **settings}
     settings["scales"] = list(settings["scales"])
     made_by = {"checkpoint": model.about["digest"], "data": folder.fingerprint()}
-    how = {"network": title, "images": images, "with_tags": with_tags, **settings, **made_by}
-    key = f"{title}: {images}, {in_words(with_tags, **settings)}"
+    how = {"network": title, "images": images, "with_tags": with_tags, **settings, "colours": model.colours, **made_by}
+    key = f"{title}: {images}, {in_words(with_tags, **settings, colours=model.colours)}"
     kept = read_json(path, {})
     if not how.items() <= kept.get(key, {}).items():
         confusion = evaluate_network(model, folder, folder.listed(images), with_tags, **settings)

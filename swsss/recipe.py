@@ -40,6 +40,7 @@ class NetworkRecipe:
     weights: str = "imagenet"  # of the backbone: 'imagenet', a path, or 'none' to start from random numbers
     output_stride: Literal[8, 16, 32] = 8  # image pixels per pixel of the last feature map
     channels: _Count = 256  # width of the decoder
+    colours: bool = False  # a photo's own colours have a say in the labels that the networks give it; published without
 
     @field_validator("backbone")
     @classmethod
@@ -318,6 +319,7 @@ SMALL = {
     "backbone": "tf_efficientnet_lite0",
     "output_stride": 16,
     "channels": 64,
+    "colours": True,
     "num_strong": 6,
     "num_weak": 6,
     "longest_side": 172,

@@ -15,12 +15,11 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from .augment import reduced
 from .data import VOCFolder
 from .images import IGNORE_INDEX, write_beliefs
 from .loss import class_aware_cross_entropy, class_aware_dice, within_tags_loss
 from .pct import Losses
-from .predict import working_logits
+from .predict import colour_logits, fit_colours, working_logits, working_photo
 
 # %% ../nbs/18_rounds.ipynb #c497725e
 def tag_losses(
@@ -132,7 +131,11 @@ def write_round(
     for name in tqdm(missing, path.name, disable=None, leave=False):
         if stop is not None and stop.is_set():
             return
-        logits = working_logits(network, folder.image(name)) + bias[:, None, None]
-        within = torch.from_numpy(~folder.tags(name)).to(logits.device)[:, None, None]
-        sure, labels = logits.masked_fill(within, -torch.inf).softmax(0).max(0)
+        image = folder.image(name)
+        within = torch.from_numpy(~folder.tags(name)).to(bias.device)[:, None, None]
+        logits = (working_logits(network, image) + bias[:, None, None]).masked_fill(within, -torch.inf)
+        if network.colours:
+            small = working_photo(network, image)
+            logits += colour_logits(fit_colours(logits, small), small)
+        sure, labels = logits.softmax(0).max(0)
         write_beliefs(path / f"{name}.png", labels.cpu().numpy(), sure.cpu().numpy())

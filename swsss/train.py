@@ -43,7 +43,7 @@ def build_networks(
     tag_belief: float = 0.0,  # how much the word of a tag network will count; 0: there is none
 ) -> nn.ModuleDict:  # by these names
     "The networks that a method trains, with random heads."
-    sizes = recipe.output_stride, recipe.channels, longest_side, tag_belief
+    sizes = recipe.output_stride, recipe.channels, longest_side, tag_belief, recipe.colours
     networks = {name: DeepLabV3Plus(num_classes, recipe.backbone, recipe.weights, *sizes) for name in names}
     networks = quick_depthwise(nn.ModuleDict(networks))
     return networks.to(memory_format=torch.channels_last)  # convolutions are faster so, on CPU and GPU alike
