@@ -247,7 +247,7 @@ MOST = 6.0  # logits that a class can lose by its colours
 
 def _colour_terms(image, device):
     "(H, W, 3) uint8 -> (H * W, 10): what the log of a Gaussian is linear in: 1, the colours, their products."
-    colours = torch.from_numpy(np.ascontiguousarray(image)).to(device).reshape(-1, 3) / 255 - 0.5
+    colours = torch.from_numpy(np.array(image)).to(device).reshape(-1, 3) / 255 - 0.5
     i, j = torch.triu_indices(3, 3)
     return torch.cat([torch.ones_like(colours[:, :1]), colours, colours[:, i] * colours[:, j]], 1)
 
