@@ -414,9 +414,11 @@ def load_network(
     path: str | Path,  # .safetensors of a run, or .pth as published
     num_classes: int = 21,  # of a published file
     device=None,  # found by itself
+    colours: bool | None = None,  # overrules whether a photo's own colours have a say; None: as it was trained
 ) -> DeepLabV3Plus:  # in eval mode; .about says what made it
     "Any checkpoint, ours or published, on the device that there is."
     path = Path(path)
     model = load_checkpoint(path) if path.suffix == ".safetensors" else load_published(path, num_classes)
     model.about.setdefault("digest", file_digest(path))
+    model.colours = model.colours if colours is None else bool(colours)
     return model.to(device or find_device())

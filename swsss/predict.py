@@ -367,7 +367,8 @@ def _probabilities(
                 tiles = list(tiles)
                 gaussians = fit_colours(known(tiles[0][2].clone()), small)
             else:
-                gaussians = fit_colours(known(working_logits(model, small, flip)), working_photo(model, small))
+                seen = working_photo(model, small)
+                gaussians = fit_colours(known(working_logits(model, seen, flip)), seen)
         for top, left, logits in _enlarged(tiles, small.shape[:2], full):
             place = slice(top, top + logits.shape[1]), slice(left, left + logits.shape[2])
             if gaussians is not None:

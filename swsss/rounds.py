@@ -131,11 +131,10 @@ def write_round(
     for name in tqdm(missing, path.name, disable=None, leave=False):
         if stop is not None and stop.is_set():
             return
-        image = folder.image(name)
+        image = working_photo(network, folder.image(name))
         within = torch.from_numpy(~folder.tags(name)).to(bias.device)[:, None, None]
         logits = (working_logits(network, image) + bias[:, None, None]).masked_fill(within, -torch.inf)
         if network.colours:
-            small = working_photo(network, image)
-            logits += colour_logits(fit_colours(logits, small), small)
+            logits += colour_logits(fit_colours(logits, image), image)
         sure, labels = logits.softmax(0).max(0)
         write_beliefs(path / f"{name}.png", labels.cpu().numpy(), sure.cpu().numpy())
