@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['LEVELS', 'COLOUR_OPS', 'PADDING', 'GEOMETRIC_OPS', 'example_photo', 'labels_by_colour', 'normalise', 'working_size',
-           'reduced', 'autocontrast', 'brightness', 'colour', 'contrast', 'equalise', 'invert', 'posterise',
-           'sharpness', 'solarise', 'scale', 'flip', 'shear', 'rotate', 'heavy_changes', 'light_changes', 'crop_pair',
-           'warp_crop', 'jitter', 'random_box']
+           'reduced', 'smallest_side', 'autocontrast', 'brightness', 'colour', 'contrast', 'equalise', 'invert',
+           'posterise', 'sharpness', 'solarise', 'scale', 'flip', 'shear', 'rotate', 'heavy_changes', 'light_changes',
+           'crop_pair', 'warp_crop', 'jitter', 'random_box']
 
 # %% ../nbs/10_augment.ipynb #70908b30
 import numpy as np
@@ -71,6 +71,13 @@ def reduced(
     size = working_size(pixels.shape[:2], longest_side)
     way = cv2.INTER_AREA if pixels.ndim == 3 else cv2.INTER_NEAREST_EXACT
     return pixels if size == pixels.shape[:2] else cv2.resize(pixels, size[::-1], interpolation=way)
+
+
+def smallest_side(
+    *sides: int,  # pixels, as `longest_side` above; 0 limits nothing
+) -> int:
+    "The tightest of several limits."
+    return min((side for side in sides if side), default=0)
 
 # %% ../nbs/10_augment.ipynb #f92b608f
 LEVELS = np.arange(256, dtype=np.float32)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .augment import normalise, reduced
+from .augment import normalise, reduced, smallest_side
 from .data import VOCFolder
 from .files import file_digest, write_whole
 from .model import load_network
@@ -50,7 +50,7 @@ def photo_features(
     progress: Callable = lambda done, of: None,  # called after some photos
 ) -> np.ndarray:  # (N, D) float32; rows of length 1, or 0 where the photo cannot be read
     "What the backbone sees in each photo, averaged over it."
-    side = min(model.longest_side or FEATURE_SIDE, FEATURE_SIDE)
+    side = smallest_side(model.longest_side, FEATURE_SIDE)
     found = np.zeros((len(names), model.backbone.feature_info.channels()[-1]), np.float32)
     device, done = next(model.parameters()).device, 0
     for photos in _small_photos(folder, names, side):

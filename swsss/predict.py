@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['WHOLE', 'WINDOW', 'OVERLAP', 'GRID', 'SURE', 'LEAST_VARIANCE', 'SHARED', 'MOST', 'WORKING_SIDE', 'SETTINGS',
            'predict', 'load_crf', 'dense_crf', 'fit_colours', 'colour_logits', 'working_photo', 'working_logits',
-           'tag_logits', 'predict_photo', 'predict_labels', 'predict_image', 'Labeller', 'in_words', 'evaluate_network',
-           'as_scales']
+           'tag_logits', 'predict_photo', 'predict_labels', 'Labeller', 'in_words', 'evaluate_network', 'as_scales']
 
 # %% ../nbs/17_predict.ipynb #22204694
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import nn
 
-from .augment import normalise, reduced
+from .augment import normalise, reduced, smallest_side
 from .data import VOCFolder
 from .evaluate import evaluate_labels
 from .images import LARGE_PIXELS
@@ -310,7 +309,7 @@ def working_photo(
     image: np.ndarray,  # (H, W, 3) uint8
 ) -> np.ndarray:  # (h, w, 3) uint8
     "A photo at the network's working size, at most `WORKING_SIDE`."
-    return reduced(image, min(getattr(model, "longest_side", 0) or WORKING_SIDE, WORKING_SIDE))
+    return reduced(image, smallest_side(getattr(model, "longest_side", 0), WORKING_SIDE))
 
 
 @torch.inference_mode()
@@ -332,7 +331,7 @@ def tag_logits(
     flip: bool = True,  # ask for the mirrored photo, too
 ) -> torch.Tensor:  # (C,) float32 on the model's device; their sigmoid is how likely each class is shown
     "Which classes a network's tag network believes a photo to show."
-    side = min(getattr(model, "longest_side", 0) or TAG_SIDE, TAG_SIDE)
+    side = smallest_side(getattr(model, "longest_side", 0), TAG_SIDE)
     small = normalise(reduced(image, side), model.mean, model.std)
     views = torch.stack([small, small.flip(-1)][: 1 + flip]).to(next(model.parameters()).device)
     with _in_eval_mode(model.tagger):
@@ -416,19 +415,6 @@ def predict_labels(
         sure += values.sum(dtype=torch.float64).item() if values.device.type != "mps" else values.sum().item()
     return labels, sure / labels.size
 
-# %% ../nbs/17_predict.ipynb #347b7811
-def predict_image(
-    model: nn.Module,  # with .mean and .std, (3,) in 0..1: what its backbone expects
-    folder: VOCFolder,
-    name: str,  # an image of it
-    with_tags: bool = True,  # softmax within the image-level labels; False for testing as on photos without any
-    scales=(0.5, 0.75, 1.0, 1.25, 1.5),
-    flip: bool = True,
-    crf: bool = False,  # dense CRF on top; needs the extra
-) -> torch.Tensor:  # (C, H, W) probabilities on the model's device
-    "Class probabilities of one image of `folder`, at the image's size."
-    return predict_photo(model, folder.image(name), folder.tags(name) if with_tags else None, scales, flip, crf)
-
 # %% ../nbs/17_predict.ipynb #d9d251a2
 class Labeller:
     "A trained network that labels photos."
@@ -483,7 +469,7 @@ def _as_rgb(image) -> Image.Image:
     return Image.fromarray(pixels).convert("RGB")
 
 # %% ../nbs/17_predict.ipynb #2116b082
-SETTINGS = {"scales": (0.5, 0.75, 1.0, 1.25, 1.5), "flip": True, "crf": False}  # of `predict_image`
+SETTINGS = {"scales": (0.5, 0.75, 1.0, 1.25, 1.5), "flip": True, "crf": False}  # of `predict_photo`
 
 
 def in_words(with_tags, scales=SETTINGS["scales"], flip=True, crf=False, colours=False) -> str:

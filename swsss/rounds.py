@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from .data import VOCFolder
 from .images import IGNORE_INDEX, write_beliefs
-from .loss import class_aware_cross_entropy, class_aware_dice, within_tags_loss
+from .loss import class_aware_cross_entropy, class_aware_dice, class_aware_logits, within_tags_loss
 from .pct import Losses
 from .predict import colour_logits, fit_colours, working_logits, working_photo
 
@@ -93,7 +93,7 @@ def area_bias(
     bias, tagged = logits.new_zeros(logits.shape[1]), tags.float()
     count = tagged.sum(0)
     for _ in range(steps):
-        moved = (logits + bias[None, :, None, None]).masked_fill(~tags[:, :, None, None], -torch.inf)
+        moved = class_aware_logits(logits + bias[None, :, None, None], tags)
         part = (moved.softmax(1).mean((2, 3)) * tagged).sum(0) / count.clamp(min=1)
         change = (expected.clamp(min=1e-5) / part.clamp(min=1e-6)).log().where(count > 0, 0.0)
         bias = (bias + change / 2).clamp(-cap, cap)

@@ -24,6 +24,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
+from .augment import smallest_side
 from .batches import Batch, PairedBatches
 from .data import VOCFolder
 from .evaluate import DynamicEvaluation
@@ -121,7 +122,7 @@ def load_batches(
 ) -> DataLoader:  # of a `Batch` an iteration, from `start` to the span's end
     "Paired batches; methods without image-level labels draw no weak images."
     batches, workers = recipe.batches, recipe.bookkeeping.workers
-    side = batches.longest_side if span.crop else min(batches.longest_side or TAG_SIDE, TAG_SIDE)
+    side = batches.longest_side if span.crop else smallest_side(batches.longest_side, TAG_SIDE)
     check_shared_memory(span.crop or (side, side), span.num_strong + span.num_weak, workers)
     pairs = PairedBatches(
         folder,

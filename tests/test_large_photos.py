@@ -14,7 +14,7 @@ from swsss.data import VOCFolder
 from swsss.images import read_labels
 from swsss.labels import write_pseudo_labels
 from swsss.model import load_network, resize
-from swsss.predict import evaluate_network, predict_image, predict_labels
+from swsss.predict import evaluate_network, predict_labels, predict_photo
 from swsss.recipe import Recipe
 from swsss.run import networks_of
 
@@ -37,7 +37,7 @@ def test_a_working_size_is_remembered_wherever_the_network_is_used(demo, tmp_pat
     expected = logits[0].masked_fill(~allowed, -torch.inf).softmax(0).numpy()
     shown = [folder.classes[k] for k in np.flatnonzero(tags)]
     for found in (
-        predict_image(network, folder, name, **once).numpy(),
+        predict_photo(network, photo, tags, **once).numpy(),
         swsss.load(run, "cpu").predict(photo, shown, **once),
     ):
         assert found.shape == expected.shape and np.allclose(found, expected, atol=1e-5)
@@ -51,7 +51,7 @@ def test_a_working_size_is_remembered_wherever_the_network_is_used(demo, tmp_pat
     assert confusion.sum() == sum((folder.labels(name) != 255).sum() for name in strong)
 
     network.longest_side = 0  # that it is remembered makes a difference
-    assert not np.allclose(predict_image(network, folder, name, **once), expected, atol=1e-3)
+    assert not np.allclose(predict_photo(network, photo, tags, **once), expected, atol=1e-3)
 
 
 def test_a_run_folder_of_a_time_before_the_field_goes_on(demo, tmp_path):
