@@ -278,7 +278,7 @@ def _gaussians(probabilities, terms):
 
 
 def _colours_say(gaussians, terms):
-    "(C, 10) and (P, 10) -> (C, P): by how much each class's colours fit worse than the best ones, at most `MOST`."
+    "(C, 10) and (P, 10) -> (C, P): how much worse than the best a class's colours fit, at most `MOST`; class 0 half."
     fit = gaussians @ terms.T
     worse = (fit - fit.amax(0)).clamp(min=-MOST)
     worse[0] *= BACKGROUND
