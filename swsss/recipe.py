@@ -121,7 +121,7 @@ class RoundsRecipe:
     tag_belief: _Number = 2.0  # how much its word counts where no tags are told; 0: no tag network
     rounds: _Whole = 1  # how often the weak images are labelled
     round_part: _Part = 0.2  # of the iterations: one round
-    round_after: _Whole = 0  # rounds only where each mask was learned from so often before; 0: always
+    round_after: _Whole = 0  # each mask is learned from so often first; until it is, rounds are left out
     round_strong: _Whole = 6  # strong images a batch in a round
     round_weak: _Count = 6  # and weak ones, labelled by the network
     round_crop: Annotated[float, Field(ge=0.1, lt=10)] = 1.0  # times `crop`: how much of a photo is seen in a round
@@ -288,8 +288,8 @@ class Recipe:
             return [Span("masks", 0, iterations, strong, weak * self.loss.uses_weak, crop)]
         tags = round(teaching.tag_part * iterations) if teaching.learns_tags else 0
         rounds = [round(teaching.round_part * iterations)] * teaching.rounds
-        if (iterations - tags - sum(rounds)) * strong < teaching.round_after * num_masks:
-            rounds = []
+        while rounds and (iterations - tags - sum(rounds)) * strong < teaching.round_after * num_masks:
+            rounds.pop()
         lengths = [tags, iterations - tags - sum(rounds), *rounds]
         larger = tuple(round(teaching.round_crop * side) for side in crop)
         kinds = [("tags", 0, strong + weak, None), ("masks", strong, 0, crop)]
@@ -328,10 +328,10 @@ SMALL = {
     "repeat": 0.3,
     "method": "rounds",
     "dice_weight": 1.0,
-    "tag_part": 0.15,
+    "tag_part": 0.115,
     "rounds": 5,
-    "round_part": 0.1,
-    "round_after": 120,
+    "round_part": 0.075,
+    "round_after": 280,
     "round_strong": 3,
     "round_weak": 4,
     "round_crop": 1.33,
@@ -344,7 +344,7 @@ SMALL = {
     "classifier_lr": 1.0,
     "weight_decay": 1e-2,
     "warmup": 50,
-    "iterations": 5300,
+    "iterations": 7000,
     "save_every": 200,
     "snapshot_every": 400,
 }
