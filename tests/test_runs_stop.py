@@ -107,8 +107,8 @@ def test_papermill(demo, whole, run, number):
     wait_for(lambda: rows(run) > 2, lambda: process.poll() is None)
     while process.poll() is None:  # a busy papermill loses a Ctrl-C now and then, its kernel hears nothing: press again
         process.send_signal(number)
-        heard = rows(run) + 1  # the step it was in is finished
-        wait_for(lambda heard=heard: process.poll() is not None or rows(run) > heard + 1, lambda: True)
+        learned = rows(run)  # one that is heard finishes the step it is in
+        wait_for(lambda learned=learned: process.poll() is not None or rows(run) > learned + 2, lambda: True)
     assert process.returncode != 0
     if number == signal.SIGINT:
         assert checkpoints(run)[-1] == rows(run) - 1  # the header is a row
