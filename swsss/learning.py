@@ -24,7 +24,7 @@ from .evaluate import trust, weakest_class
 from .gallery import encode
 from .images import cv2, read_labels, voc_palette
 from .results import Results, find_results
-from .run import find_snapshots, is_trained, list_runs, read_metrics, read_recipe, short_name
+from .run import find_snapshots, is_trained, list_runs, masks_of, read_metrics, read_recipe, short_name
 from .show import add_legend, css_colour, legend_patches, overlay, safe_palette, show_trust
 from .widgets import STATIC, Keys, button, dropdown, explorer_box, row, shown_live
 
@@ -231,7 +231,7 @@ class Learning:
             self.status.value = escape(f"{short_name(run)} cannot be shown: {error}")
 
     def _weak_names(self, recipe):
-        strong = set(read_split(self.folder, recipe.get("split", "all")))
+        strong = {*read_split(self.folder, recipe.get("split", "all")), *masks_of(self.run)}
         every = self.folder.listed("trainaug")
         return [name for name in every if name not in strong] or every
 

@@ -19,9 +19,9 @@ from .explore import Explorer
 from .export import WHICH, export_labels, usual_place
 from .files import project_path
 from .formats import ENDINGS
-from .labels import USES
+from .labels import AS_MASKS, USES
 from .quality import find_evaluation
-from .run import read_metrics, read_recipe, short_name
+from .run import is_stage2, read_metrics, read_recipe, short_name
 from .verbs import step_command
 from .widgets import button, dropdown
 
@@ -84,14 +84,16 @@ def progress(
 
 
 def gained(
-    again: Path,  # a run folder of stage 2
+    again: Path,  # a run folder
     run: Path,  # the one it began from
+    stage: int,  # of `again`
 ) -> str:
-    "What both reach on val without tags, as `retrain.ipynb` measured them."
-    how = {"with_tags": False, "scales": [1.0], "crf": False}
-    pair = find_evaluation(again, "retrained", **how), find_evaluation(run, "HybridNet", **how)
+    "What both reach on val, as the training measured them: stage 1 told the tags, as for labels, stage 2 without."
+    how = {"with_tags": stage == 1, "scales": [1.0], "crf": False}
+    title = "HybridNet" if stage == 1 else "retrained"
+    pair = find_evaluation(again, title, **how), find_evaluation(run, "HybridNet", **how)
     after, before = (f"{100 * entry['miou']:.1f}" if entry else "not measured" for entry in pair)
-    return f"mIoU on val without tags {after}, before {before}"
+    return f"mIoU on val with{'' if stage == 1 else 'out'} tags {after}, before {before}"
 
 
 class Onward:
@@ -104,6 +106,8 @@ class Onward:
         self.explorer, self.steps, self.thread = explorer, Steps(), ThreadPoolExecutor(1)
         self.which, self.form = dropdown("", list(WHICH), "100px"), dropdown("", list(ENDINGS), "110px")
         self.which.value, self.which.tooltip = "usable", "usable: all that are not rejected"
+        self.stage = dropdown("", ["stage 2", "stage 1"], "90px")
+        self.stage.tooltip = "stage 2: one network, on these labels; stage 1: all that the run did, with these as masks"
         self.use = dropdown("on masks and", list(USES), "210px")
         self.use.value = "corrected"
         self.iterations = widgets.IntText(0, description="iterations", layout=widgets.Layout(width="150px"))
@@ -114,7 +118,8 @@ class Onward:
         )
         export = button("⇩ Hand over", "write these labels for another tool", self.hand_over)
         explorer.below.add_class("swsss-onward")
-        explorer.below.children = (export, self.which, self.form, self.again, self.use, self.iterations, self.text)
+        row = (export, self.which, self.form, self.again, self.stage, self.use, self.iterations, self.text)
+        explorer.below.children = row
 
     def say(
         self,
@@ -133,12 +138,16 @@ class Onward:
         if self.again.description.startswith("■"):
             self.steps.stop()
             return self.say("Stopping …")
-        results = self.explorer.results
+        results, stage, use = self.explorer.results, int(self.stage.value[-1]), self.use.value
         if results.run is None or not (results.run / "recipe.json").is_file():
             return self.say("These labels do not lie in a run folder, so nothing is known of how to train.")
+        if stage == 1 and use not in AS_MASKS:
+            return self.say(f"Stage 1 takes labels as masks: choose {' or '.join(AS_MASKS)} labels.")
+        if stage == 1 and is_stage2(results.run):
+            return self.say("These labels are of stage 2: open those of the run that it began from.")
         self.again.description = "■ Stop"
         self.say("Training starts …")
-        self.thread.submit(self._carefully, self._train, results, self.use.value, self.iterations.value)
+        self.thread.submit(self._carefully, self._train, results, stage, use, self.iterations.value)
 
     def _carefully(self, work, *args):
         try:
@@ -152,20 +161,22 @@ class Onward:
         number = export_labels(gallery.label_dir, gallery.folder, place, form, which)
         self.say(f"{number:,} labels ({which}) are in {short_name(place)}")
 
-    def _train(self, results, use, iterations):
-        path = next_run(results.run)
+    def _train(self, results, stage, use, iterations):
+        path, verb = next_run(results.run), "train_pct" if stage == 1 else "retrain"
         runs = {"runs": str(path.parent), "data": str(results.folder.root)}
-        learn = runs | {"run": str(results.run), "labels": str(results.labels), "use": use, "name": path.name}
-        learn |= {"scales": "1"} | ({"iterations": iterations} if iterations else {})
+        if stage == 1:
+            how = read_recipe(results.run) | {"corrected": str(results.labels)}
+        else:
+            how = {"run": str(results.run), "labels": str(results.labels), "scales": "1"}
+        learn = runs | how | {"use": use, "name": path.name} | ({"iterations": iterations} if iterations else {})
         label = runs | {"run": str(path), "scales": "1", "flip": False}
 
-        def watch(verb):
-            how_far = progress(path) if verb == "retrain" else "labelling"
+        def watch(step):
+            how_far = progress(path) if step == verb else "labelling"
             self.say(f"{path.name}: {how_far}")
 
-        steps = [("retrain", path / "retrain.ipynb", learn), ("make_labels", path / "make_labels.ipynb", label)]
+        steps = [(verb, path / f"{verb}.ipynb", learn), ("make_labels", path / "make_labels.ipynb", label)]
         self.steps.run(steps, watch)
         self.explorer.fill_picker()
-        self.say(
-            f"{path.name}: {gained(path, results.run)}. Its labels are in the list above and in Overview, Two runs."
-        )
+        reached = gained(path, results.run, stage)
+        self.say(f"{path.name}: {reached}. Its labels are in the list above and in Overview, Two runs.")

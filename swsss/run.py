@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['surroundings', 'differences', 'pack_state', 'unpack_state', 'read_old_state', 'add_advice', 'Run', 'list_runs',
            'is_trained', 'is_stage2', 'is_stage1', 'newest_run', 'find_run', 'short_name', 'read_recipe', 'data_of',
-           'read_metrics', 'find_snapshots', 'cpu_seconds', 'networks_of', 'load']
+           'read_metrics', 'find_snapshots', 'masks_of', 'cpu_seconds', 'networks_of', 'load']
 
 # %% ../nbs/20_run.ipynb #a0946005
 import errno
@@ -458,6 +458,13 @@ def find_snapshots(
     folders = (path for path in (Path(run) / "snapshots").glob("*") if path.is_dir() and path.name.isdigit())
     found = {int(folder.name): label_names(folder) for folder in folders}
     return {iteration: found[iteration] for iteration in sorted(found) if found[iteration]}
+
+
+def masks_of(
+    run: Path,  # run folder
+) -> list[str]:  # names, in order
+    "Labels of a person, kept in `masks`, that a run learned from as from the masks of its split."
+    return label_names(Path(run) / "masks")
 
 
 def cpu_seconds(

@@ -20,6 +20,7 @@ from swsss.files import read_json
 from swsss.formats import open_export
 from swsss.images import read_labels
 from swsss.labels import read_corrected
+from swsss.run import masks_of
 
 pytest_plugins = ["browser"]
 pytestmark = needs_browser
@@ -31,7 +32,7 @@ STEPS = ["judge", "correct", "train-again", "compare"]
 @pytest.fixture
 def explorer(project, lab, browser):
     "The explorer, on the labels of weak images of the run that was trained, in the order of their names."
-    for verb in ("retrain", "make_labels"):
+    for verb in ("train_pct", "retrain", "make_labels"):
         shutil.copy(ROOT / f"nbs/{verb}.ipynb", project / "nbs")
     page = Page(browser)
     page.open_run(project, lab, RUN)
@@ -59,7 +60,10 @@ def other_class(page, at=1):
 def test_look_correct_train_again_and_hand_over(explorer, page, project, labels):
     judge_twenty(page, project)
     before = correct_three(page, labels)
-    train_again(page)
+    train_again(page, "stage 2", f"{RUN}-again1: mIoU on val without tags")
+    train_again(page, "stage 1", f"{RUN}-again2: mIoU on val with tags")
+    again = project / "runs" / f"{RUN}-again2"
+    assert masks_of(again) == sorted(before) == read_corrected(again / "labels")
     compare(page)
     hand_over(page, labels, before)
     assert page.errors() == []
@@ -109,8 +113,9 @@ def correct_three(page, labels):
     return before
 
 
-def train_again(page):
+def train_again(page, stage, ends):
     said = lambda: page.one(".swsss-onward").text  # noqa: E731
+    page.selects(".swsss-onward")[2].select_by_visible_text(stage)
     field = page.one(".swsss-onward input[type=number]")
     field.click()
     control(page, "a")
@@ -118,8 +123,8 @@ def train_again(page):
     page.button("Train again").click()
     page.until(lambda: "iteration" in said() or "beginning" in said(), "the training")
     page.screenshot("loop-train-again")
-    WebDriverWait(page.driver, LONG, 0.5).until(lambda _: "mIoU on val" in said() or "Not done" in said(), said())
-    assert f"{RUN}-again1: mIoU on val without tags" in said(), said()
+    WebDriverWait(page.driver, LONG, 0.5).until(lambda _: ends in said() or "Not done" in said(), said())
+    assert ends in said(), said()
 
 
 def compare(page):
