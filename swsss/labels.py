@@ -369,6 +369,8 @@ def labels_of(
     runs: str = "runs",  # where run folders are
 ) -> Path:  # a label folder
     "Where the labels are that somebody means."
+    if not isinstance(place, str | Path):
+        raise ValueError(f"{place!r} was read as a number; names are text: pass it as `-r corrected NAME`")
     found = project_path(place)
     return found if (found / "labels.json").is_file() else find_run(place, runs) / "labels"
 
