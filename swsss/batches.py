@@ -185,6 +185,14 @@ class PairedBatches(Dataset):
                 halves.append(names[self._turn(half, turn, len(names))[place]])
         return halves
 
+    def weak_names(
+        self,
+        start,  # whole number, 0 or more
+        stop,  # `start` or more
+    ) -> list:  # in order, each once
+        "The weak images that the batches of these iterations draw."
+        return sorted({name for k in range(start, stop) for name in self.names(k)[self.num_strong :]})
+
     def _turn(self, half, turn, length):
         "The order of the `turn`-th way through one of the lists."
         factors = self.factors[half]

@@ -329,7 +329,7 @@ SMALL = {
     "method": "rounds",
     "dice_weight": 1.0,
     "tag_part": 0.115,
-    "rounds": 5,
+    "rounds": 8,
     "round_part": 0.075,
     "round_after": 280,
     "round_strong": 3,

@@ -209,17 +209,19 @@ def run_batches(
             if recipe.teaching.tagger:
                 network.tagger.load_state_dict(find_tagger(recipe.teaching.tagger, network).state_dict())
             network.backbone.load_state_dict(network.tagger.backbone.state_dict())
+        weak = everything
         if span.kind == "round":
-            beliefs = path / "rounds" / str(number)
-            if begins:
-                write_round(beliefs, network, folder, untold, class_bias(network, folder, strong, untold), stop)
+            weak, beliefs = untold, path / "rounds" / str(number)
+        batches = load_batches(folder, strong, weak, recipe, network, span, start, beliefs)
+        if span.kind == "round" and begins:
+            drawn = batches.dataset.weak_names(span.start, span.stop)
+            write_round(beliefs, network, folder, drawn, class_bias(network, folder, strong, untold), stop)
         if stop.is_set():
             raise KeyboardInterrupt(f"stopped as asked after iteration {span.start}; the same command goes on")
-        weak = untold if span.kind == "round" else everything
         one_pass = span.kind == "round" or not span.num_weak  # else the halves are passed one by one, or a tag network
         if one_pass and next(network.parameters()).is_cuda:
             record_pass(network, span.num_strong + span.num_weak, span.crop)
-        yield from load_batches(folder, strong, weak, recipe, network, span, start, beliefs)
+        yield from batches
 
 # %% ../nbs/21_train.ipynb #8b38687a
 def step_losses(
