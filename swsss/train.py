@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ROUND_LR', 'build_networks', 'build_optimizer', 'check_shared_memory', 'load_batches', 'record_pass', 'find_tagger',
-           'run_batches', 'step_losses', 'require_finite', 'measure', 'stop_kindly', 'train']
+           'begin_span', 'run_batches', 'step_losses', 'require_finite', 'measure', 'stop_kindly', 'train']
 
 # %% ../nbs/21_train.ipynb #ba84b0da
 import copy
@@ -184,6 +184,22 @@ def find_tagger(
     return other.tagger
 
 
+def begin_span(
+    span: Span,  # 'tags' or 'masks'
+    network: DeepLabV3Plus,  # changed in place
+    tagger: str,  # of the recipe: whose tag network is taken; '': its own, which has learned
+    folder: VOCFolder,
+) -> None:
+    "Before a span's first iteration: for tags how common each is, for masks the backbone that has learned the tags."
+    if span.kind == "tags":
+        shown = [folder.tags(name) for name in folder.listed("trainaug")]
+        network.tagger.start_at(torch.from_numpy(np.mean(shown, 0)))
+    elif network.tag_belief:
+        if tagger:
+            network.tagger.load_state_dict(find_tagger(tagger, network).state_dict())
+        network.backbone.load_state_dict(network.tagger.backbone.state_dict())
+
+
 def run_batches(
     recipe: Recipe,
     folder: VOCFolder,
@@ -196,29 +212,22 @@ def run_batches(
     stop: threading.Event,  # once it is set, no more images are labelled
 ) -> Iterator[Batch]:  # one an iteration, from `start` to the end
     "The batches of a run; between two spans the network gets ready for the next."
-    everything, beliefs = folder.listed("trainaug"), None
     for number, span in enumerate(recipe.spans(len(strong))):
         if span.stop <= start:
             continue
-        begins = span.start >= start  # else a run goes on in the middle of it
-        if begins:
-            optimizer.state.clear()
-        if span.kind == "tags" and begins:
-            network.tagger.start_at(torch.from_numpy(np.mean([folder.tags(name) for name in everything], 0)))
-        if span.kind == "masks" and network.tag_belief and begins:
-            if recipe.teaching.tagger:
-                network.tagger.load_state_dict(find_tagger(recipe.teaching.tagger, network).state_dict())
-            network.backbone.load_state_dict(network.tagger.backbone.state_dict())
-        weak = everything
-        if span.kind == "round":
-            weak, beliefs = untold, path / "rounds" / str(number)
+        in_round = span.kind == "round"
+        weak, beliefs = (untold, path / "rounds" / str(number)) if in_round else (folder.listed("trainaug"), None)
         batches = load_batches(folder, strong, weak, recipe, network, span, start, beliefs)
-        if span.kind == "round" and begins:
-            drawn = batches.dataset.weak_names(span.start, span.stop)
-            write_round(beliefs, network, folder, drawn, class_bias(network, folder, strong, untold), stop)
+        if span.start >= start:  # else a run goes on in the middle of it
+            optimizer.state.clear()
+            if in_round:
+                drawn = batches.dataset.weak_names(span.start, span.stop)
+                write_round(beliefs, network, folder, drawn, class_bias(network, folder, strong, untold), stop)
+            else:
+                begin_span(span, network, recipe.teaching.tagger, folder)
         if stop.is_set():
             raise KeyboardInterrupt(f"stopped as asked after iteration {span.start}; the same command goes on")
-        one_pass = span.kind == "round" or not span.num_weak  # else the halves are passed one by one, or a tag network
+        one_pass = in_round or not span.num_weak  # else the halves are passed one by one, or a tag network
         if one_pass and next(network.parameters()).is_cuda:
             record_pass(network, span.num_strong + span.num_weak, span.crop)
         yield from batches
