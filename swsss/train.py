@@ -340,7 +340,8 @@ def train(
             return print(f"{run.path} is trained already")
         torch.manual_seed(recipe.seed)
         names = ("hybrid", "pseudo") if recipe.loss.method == "pct" else ("hybrid",)
-        belief = recipe.teaching.tag_belief if recipe.loss.method == "rounds" else 0.0
+        asks = recipe.loss.method == "rounds" or (recipe.teaching.tagger and len(names) == 1)
+        belief = recipe.teaching.tag_belief if asks else 0.0
         sizes = folder.num_classes, names, recipe.batches.longest_side, belief
         networks = build_networks(recipe.network, *sizes).to(device)
         evaluation = DynamicEvaluation(folder.num_classes, recipe.loss.momentum).to(device)
