@@ -401,14 +401,14 @@ def keep_as_masks(
     labels: dict[str, Path] | None,  # of `vouched_labels`; None: what the run began with
 ) -> list[str]:  # names of the labels that are in the run's folder `masks` now
     "Labels to be learned from as masks are; a run keeps those that it began with."
-    kept = Path(run) / "masks"
+    kept, wanted = Path(run) / "masks", labels or {}
     if not (Path(run) / "recipe.json").is_file():
         shutil.rmtree(kept, ignore_errors=True)
-        for path in (labels or {}).values():
+        for path in wanted.values():
             write_whole(kept / path.name, partial(shutil.copyfile, path))
     before = masks_of(run)
-    same = labels is None or before == sorted(labels)
-    if not same or not all(filecmp.cmp(kept / path.name, path, False) for path in (labels or {}).values()):
+    same = before == sorted(wanted) and all(filecmp.cmp(kept / path.name, path, False) for path in wanted.values())
+    if labels is not None and not same:
         raise ValueError(
             f"{run} began with {len(before) or 'no'} labels as masks; the {len(labels)} there are now differ. Pass "
             "another name to learn from these, or leave `corrected` out to go on with those."

@@ -1,14 +1,9 @@
 "Labels that a person corrected are learned from as masks, by a run that keeps them."
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
-import nbformat
 import numpy as np
 import pytest
 import torch
+from run_verb import run_verb
 from safetensors.torch import load_file
 
 from swsss.data import VOCFolder
@@ -18,7 +13,6 @@ from swsss.labels import read_corrected, write_corrected
 from swsss.run import masks_of
 from swsss.scenes import draw_demo
 
-ROOT = Path(__file__).parent.parent
 SMALL = {
     "recipe": "demo",
     "split": 3,
@@ -32,13 +26,8 @@ SMALL = {
 
 
 def papermill(home, verb, **parameters):
-    "Run a verb: whether it ended well, and what its notebook printed or raised."
-    out = home / f"{verb}.ipynb"
-    parameters = {"runs": str(home / "runs"), "device": "cpu", "threads": 1, **parameters}
-    command = [sys.executable, "-m", "papermill", ROOT / f"nbs/{verb}.ipynb", out, "--no-progress-bar"]
-    done = subprocess.run([*command, "-y", json.dumps(parameters)], cwd=ROOT, capture_output=True, text=True)
-    outputs = [output for cell in nbformat.read(out, 4).cells for output in cell.get("outputs", [])]
-    return done.returncode == 0, "".join(output.get("text", "") or output.get("evalue", "") for output in outputs)
+    "Run a verb on one core, with its runs at home."
+    return run_verb(verb, home / f"{verb}.ipynb", runs=str(home / "runs"), device="cpu", threads=1, **parameters)
 
 
 @pytest.fixture

@@ -1,14 +1,11 @@
 "Labels leave in other tools' formats and come back corrected, through the verb."
 
-import json
-import subprocess
-import sys
-from pathlib import Path
+from functools import partial
 
-import nbformat
 import numpy as np
 import pytest
 from pycocotools.coco import COCO
+from run_verb import run_verb
 
 from swsss.data import VOCFolder
 from swsss.files import write_json
@@ -17,15 +14,7 @@ from swsss.images import read_labels, write_labels
 from swsss.labels import Judgements, read_corrected
 from swsss.scenes import draw_demo
 
-ROOT = Path(__file__).parent.parent
-
-
-def export_labels(out, **parameters):
-    "Run the verb: whether it ended well, and what its notebook printed or raised."
-    command = [sys.executable, "-m", "papermill", ROOT / "nbs/export_labels.ipynb", out, "--no-progress-bar"]
-    done = subprocess.run([*command, "-y", json.dumps(parameters)], cwd=ROOT, capture_output=True, text=True)
-    outputs = [output for cell in nbformat.read(out, 4).cells for output in cell.get("outputs", [])]
-    return done.returncode == 0, "".join(output.get("text", "") or output.get("evalue", "") for output in outputs)
+export_labels = partial(run_verb, "export_labels")
 
 
 @pytest.fixture(scope="module")
