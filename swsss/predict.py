@@ -566,9 +566,12 @@ def evaluate_network(
 
 # %% ../nbs/17_predict.ipynb #997fe231
 def as_scales(
-    value,  # 1, "0.5, 1" or [0.5, 1]
+    value,  # 1, "0.5, 1" or [0.5, 1]; None: what the network's size asks for
+    longest_side: int = 0,  # pixels: the size that the network sees photos at; 0: their own
 ) -> tuple:  # of floats
     "Scales however they were written."
+    if value is None:
+        return (1.0,) if longest_side else SETTINGS["scales"]
     parts = value.split(",") if isinstance(value, str) else value if isinstance(value, (list, tuple)) else [value]
     try:
         scales = tuple(float(part) for part in parts)
