@@ -421,4 +421,4 @@ def load_network(
     model = load_checkpoint(path) if path.suffix == ".safetensors" else load_published(path, num_classes)
     model.about.setdefault("digest", file_digest(path))
     model.colours = model.colours if colours is None else bool(colours)
-    return model.to(device or find_device())
+    return model.to(device or find_device(), memory_format=torch.channels_last)
