@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from swsss.data import VOCFolder
+from swsss.files import read_json
 from swsss.images import write_labels
 from swsss.model import PUBLISHED_NAMES, DeepLabV3Plus
 from swsss.scenes import draw_demo
@@ -38,12 +39,15 @@ def home(tmp_path_factory):
 def test_run_all_goes_on_and_redoes_only_what_it_must(home):
     quick = {"iterations": 2, "workers": 0}
     parameters = {"data": str(home / "demo"), "runs": str(home / "runs"), "name": "all", "recipe": "demo"}
-    parameters |= {"splits": 9, "scales": 1, "flip": False, "train": quick, "retrain": quick}
+    parameters |= {"splits": 9, "flip": False, "train": {**quick, "longest_side": 48}, "retrain": quick}
     printed = papermill("run_all", home / "1.ipynb", **parameters)
     assert "done before" not in printed and "were cut" in printed
     results = pd.read_csv(home / "runs/all/results.csv", index_col="split")
     assert list(results.index) == list(results["masks"]) == [4]  # 9 is cut to the 4 there are
     assert results.notna().all(axis=None) and len(results.columns) == 5
+    measured = [read_json(path) for path in (home / "runs/all").glob("*/evaluation.json")]
+    scales = [entry["scales"] for entries in measured for entry in entries.values()]
+    assert len(measured) == 2 and all(each == [1.0] for each in scales)  # photos are seen reduced
     weights = (home / "runs/all/4-retrain/hybrid.safetensors").read_bytes()
 
     printed = papermill("run_all", home / "2.ipynb", **parameters)
