@@ -387,7 +387,7 @@ def default_name(folder: VOCFolder, recipe: Recipe) -> str:
     return f"{folder.root.name.lower()}-{Path(str(recipe.split)).stem}-{recipe.loss.method}-seed{recipe.seed}"
 
 # %% ../nbs/16_recipe.ipynb #9674c2cd
-BELIEF_OF_CE = 0.5  # how much a tag network's word counts to a network that learned all classes at once
+BELIEF_OF_CE = 1.0  # how much a tag network's word counts to a network that learned all classes at once
 RETRAIN = {
     "paper": {"num_strong": 16, "lr": 0.007, "iterations": 30_000},
     "small": {"num_strong": 12, "iterations": 3000},
