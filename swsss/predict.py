@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TOGETHER', 'WHOLE', 'WINDOW', 'OVERLAP', 'GRID', 'PIECE', 'SURE', 'LEAST_VARIANCE', 'SHARED', 'MOST', 'BACKGROUND',
-           'WORKING_SIDE', 'RADIUS', 'EVEN', 'SETTINGS', 'predict', 'load_crf', 'dense_crf', 'fit_colours',
+           'WORKING_SIDE', 'RADIUS', 'EVEN', 'SETTINGS', 'ONE_LOOK', 'predict', 'load_crf', 'dense_crf', 'fit_colours',
            'colour_logits', 'guided_coefficients', 'guided_probabilities', 'working_photo', 'working_logits',
            'tag_logits', 'predict_photo', 'predict_labels', 'Labeller', 'in_words', 'evaluate_network', 'as_scales']
 
@@ -569,13 +569,16 @@ def evaluate_network(
     return evaluate_labels(labels_of, folder, names, progress=progress)
 
 # %% ../nbs/17_predict.ipynb #997fe231
+ONE_LOOK = 256  # pixels: photos brought to this size or less are looked at once
+
+
 def as_scales(
-    value,  # 1, "0.5, 1" or [0.5, 1]; None: what the network's size asks for
+    value,  # 1, "0.5, 1" or [0.5, 1]; None: one up to `ONE_LOOK`, else the published five
     longest_side: int = 0,  # pixels: the size that the network sees photos at; 0: their own
 ) -> tuple:  # of floats
     "Scales however they were written."
     if value is None:
-        return (1.0,) if longest_side else SETTINGS["scales"]
+        return (1.0,) if 0 < longest_side <= ONE_LOOK else SETTINGS["scales"]
     parts = value.split(",") if isinstance(value, str) else value if isinstance(value, (list, tuple)) else [value]
     try:
         scales = tuple(float(part) for part in parts)
