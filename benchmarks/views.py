@@ -36,9 +36,8 @@ def seconds(image, layout, most):
 for height, width in ((172, 115), (344, 230)):
     image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     ways = ((torch.channels_last, together), (torch.contiguous_format, 0))
-    times = np.array([[seconds(image, *way) for way in ways] for _ in range(asked.rounds + 1)])[
-        1:
-    ]  # the first warms up
+    times = np.array([[seconds(image, *way) for way in ways] for _ in range(asked.rounds + 1)])
+    times = times[1:]  # the first warms up
     ratio = times[:, 1] / times[:, 0]
     print(
         f"{height}x{width}: {1000 * np.median(times[:, 0]):.0f} ms, one by one {np.median(ratio):.2f} times as long "
