@@ -252,7 +252,7 @@ def batch_cost(root, size, crop, rounds):
     """Milliseconds a 5 + 5 batch: (reading alone, heavy, light), medians over rounds taken in turn by one worker."""
     folder = write_folder(root, *size)
     plain = (folder, folder.listed("train"), folder.listed("trainaug"), 5, 5, crop, MEAN, STD, 0, 12)
-    makers = Floor(*plain), augment.PairedBatches(*plain), augment.PairedBatches(*plain, heavy=False)
+    makers = Floor(*plain), augment.PairedBatches(*plain), augment.PairedBatches(*plain, augmentation="light")
     times = np.empty((rounds, 3))
     for row in times:
         for k, maker in enumerate(makers):

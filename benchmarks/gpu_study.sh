@@ -5,8 +5,8 @@
 #
 # DATA is a folder of photos (data/README.md), OUT gets study.ipynb, results.csv, a curves.csv of all runs, and runs.tar.xz:
 # the run folders without their networks, from which the study can be collected elsewhere. Set in the environment:
-#     RECIPE=small    SPLITS=15,92   METHODS=cce,pct,rounds   SEEDS="0 1 2"
-#     LENGTHS='{cce: 20000, pct: 5000, rounds: 12000}'    iterations of each method: of equal time on the card
+#     RECIPE=small    SPLITS=15,92   METHODS=cce,pct,self_training   SEEDS="0 1 2"
+#     LENGTHS='{cce: 20000, pct: 5000, self_training: 12000}'    iterations of each method: of equal time on the card
 #     MORE='{}'       further parameters of train_pct.ipynb, such as '{longest_side: 344, crop: 192x128}'
 #     RUNS=runs       run folders; kept between calls, a call goes on where the last one stopped
 #     LIMIT=560       seconds, then every run is stopped kindly and kept: give the same line again until it says "done"
@@ -23,8 +23,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=$1 out=${2:-runs/gpu-study}
-recipe=${RECIPE:-small} splits=${SPLITS:-15,92} methods=${METHODS:-cce,pct,rounds} seeds=${SEEDS:-0 1 2}
-lengths=${LENGTHS:-'{cce: 20000, pct: 5000, rounds: 12000}'} more=${MORE:-'{}'} runs=${RUNS:-runs}
+recipe=${RECIPE:-small} splits=${SPLITS:-15,92} methods=${METHODS:-cce,pct,self_training} seeds=${SEEDS:-0 1 2}
+lengths=${LENGTHS:-'{cce: 20000, pct: 5000, self_training: 12000}'} more=${MORE:-'{}'} runs=${RUNS:-runs}
 export limit=${LIMIT:-560} OMP_NUM_THREADS=1
 begun=$SECONDS
 
@@ -64,9 +64,9 @@ export home data recipe more begun
 length_of() { python3 -c "import sys, yaml; print(yaml.safe_load(sys.argv[1])[sys.argv[2]])" "$lengths" "$1"; }
 all=$(python3 -c "from swsss.photos.folder import VOCFolder; import sys; print(len(VOCFolder(sys.argv[1]).listed('train')))" "$data")
 classifier=
-if [[ ,$methods, == *,rounds,* ]]; then # one tag network serves all runs
+if [[ ,$methods, == *,self_training,* ]]; then # one tag network serves all runs
     classifier=$home/tags
-    echo "tags ${splits##*,}@0 rounds 0 $(($(length_of rounds) / 4))"
+    echo "tags ${splits##*,}@0 self_training 0 $(($(length_of self_training) / 4))"
 fi > "$home/runs.txt"
 {
     for seed in $seeds; do
@@ -74,7 +74,7 @@ fi > "$home/runs.txt"
             for method in ${methods//,/ }; do
                 length=$(length_of "$method")
                 echo "$split@$seed-$method-seed$seed-$length $split@$seed $method $seed $length" \
-                    "$([ "$method" = rounds ] && echo "$classifier")"
+                    "$([ "$method" = self_training ] && echo "$classifier")"
             done
         done
         length=$(length_of cce)

@@ -2,27 +2,55 @@
 
     net = swsss.load("runs/mine")                  # the network of a run, or of a checkpoint
     labels = net.labels(image, tags=["dog"])       # (H, W) uint8 from a NumPy or Pillow image, at its own size
+
+What you need to train and label, in `swsss` itself:
+
+    load(run or checkpoint)             a trained network: .classes .predict(image, tags) .labels(image, tags)
+    VOCFolder(root)                     photos, masks and tags: .names .image(name) .labels(name) .tags(name) .check()
+    open_folder(path), read_split(folder, split)
+    Recipe.small(lr=1e-3)               everything that decides a run; also .paper() and .demo()
+    train(recipe, folder, strong, run)  one run folder, stage 1 or stage 2
+
+and the pieces for research of your own:
+
+    class_aware_log_softmax(logits, tags)                (N, C, H, W), -inf for classes that an image does not have
+    class_aware_cross_entropy(logits, labels, tags)      cross entropy over an image's own classes
+    tag_loss(logits, tags)                               multi-label loss of the max-pooled logits
+    pct_losses(hybrid_logits, pseudo_logits, ...)        progressive cross training, the losses of one step
+    DynamicEvaluation(num_classes)                       running IoU of each class: .update .class_iou .weight
+    DeepLabV3Plus(num_classes, backbone)                 DeepLabV3+ on a timm backbone
+    predict(model, image, tags, scales, flip)            (C, H, W) probabilities, several scales
+    confusion_matrix(prediction, labels, num_classes), iou(confusion)
 """
 
 from importlib import import_module
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
-_ROOMS = {  # what a person needs: the room it lives in; loaded when it is first asked for, since PyTorch takes seconds
-    "VOCFolder": "data",
-    "open_folder": "data",
-    "read_split": "data",
-    "Recipe": "recipe",
-    "train": "train",
-    "load": "run",
+_HOME = {  # name: its module, imported when the name is first used, since PyTorch takes seconds
+    "VOCFolder": "photos.folder",
+    "open_folder": "photos.folder",
+    "read_split": "photos.folder",
+    "Recipe": "method.recipe",
+    "train": "runs.training",
+    "load": "runs.run_folder",
+    "class_aware_cross_entropy": "method.loss",
+    "class_aware_log_softmax": "method.loss",
+    "tag_loss": "method.loss",
+    "pct_losses": "method.pct",
+    "DynamicEvaluation": "method.evaluate",
+    "DeepLabV3Plus": "method.model",
+    "predict": "method.predict",
+    "confusion_matrix": "method.evaluate",
+    "iou": "method.evaluate",
 }
-__all__ = list(_ROOMS)
+__all__ = list(_HOME)
 
 
 def __getattr__(name):
-    if name not in _ROOMS:
+    if name not in _HOME:
         raise AttributeError(f"module 'swsss' has no attribute {name!r}")
-    return getattr(import_module(f"swsss.{_ROOMS[name]}"), name)
+    return getattr(import_module(f"swsss.{_HOME[name]}"), name)
 
 
 def __dir__():

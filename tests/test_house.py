@@ -1,4 +1,4 @@
-"The order of the rooms: a module imports only from rooms of lower numbers, and the method knows of no files."
+"The four storeys: a module imports only from storeys below its own, and inside one from lower numbers."
 
 import ast
 import re
@@ -9,59 +9,79 @@ import pytest
 
 from swsss.photos.files import project_path
 
-NUMBERED = [re.fullmatch(r"(\d\d)_(\w+)", path.stem) for path in sorted(project_path("nbs").glob("*.ipynb"))]
-ROOMS = {found[2]: int(found[1]) for found in NUMBERED if found}  # module -> number
+STOREYS = ["photos", "method", "runs", "explorer"]  # from the ground up
+RUN_BY_PEOPLE = {  # all that lies in nbs/ itself
+    *("train_pct", "make_labels", "retrain", "evaluate", "run_all", "study", "replay", "export_labels"),
+    *("explore_pseudo_labels", "explore_dynamic_evaluation", "self_training"),
+    *("index", "results", "promises"),
+}
 
 
-def imported(source):
-    "The modules that a module's source imports at any level: `os`, `swsss.photos.folder`; `.data` is `swsss.photos.folder`."
+def numbered(storey):
+    "Module -> number, by the names of a storey's notebooks."
+    found = [re.fullmatch(r"(\d\d)_(\w+)", path.stem) for path in project_path(f"nbs/{storey}").glob("*.ipynb")]
+    assert all(found), f"a notebook of nbs/{storey} has no number"
+    return {match[2]: int(match[1]) for match in found}
+
+
+PLACES = {f"{s}.{name}": (STOREYS.index(s), number) for s in STOREYS for name, number in numbered(s).items()}
+
+
+def imported(source, package):
+    "The modules that a source imports at any level, by their full names."
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = ".".join(filter(None, ["swsss" if node.level else "", node.module]))
-            yield from [base] if base != "swsss" else (f"swsss.{alias.name}" for alias in node.names)
+            above = package.split(".")[: len(package.split(".")) + 1 - node.level] if node.level else []
+            base = ".".join([*above, *filter(None, [node.module])])
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
-def source_of(room):
-    return project_path(f"swsss/{room}.py").read_text(encoding="utf-8")
+def source_of(module):
+    return project_path(f"swsss/{module.replace('.', '/')}.py").read_text(encoding="utf-8")
 
 
-def rooms_in(source):
-    "The rooms that a module's source imports."
-    return {name.split(".")[1] for name in imported(source) if name.startswith("swsss.")} & set(ROOMS)
+def ours_in(source, package):
+    "Which of our modules a source imports."
+    found = imported(source, package)
+    return {name.removeprefix("swsss.") for name in found} & PLACES.keys()
 
 
-def test_every_way_to_import_a_room_is_seen():
-    ways = [
-        "import swsss.photos.folder",
-        "from swsss.photos.folder import x",
-        "from swsss import data",
-        "from .data import x",
-    ]
+def test_every_way_to_import_a_module_is_seen():
+    ways = ["import swsss.photos.folder", "from swsss.photos.folder import x", "from swsss.photos import folder"]
     ways += [
-        "from . import data",
-        "def f():\n    if 1:\n        from swsss.photos.folder import x",
-        "import swsss.photos.folder as d",
+        "from .folder import x",
+        "from . import folder",
+        "from ..photos.folder import x",
+        "from ..photos import folder",
     ]
-    assert {way: rooms_in(way) for way in ways} == {way: {"data"} for way in ways}
+    ways += ["def f():\n    if 1:\n        from swsss.photos.folder import x", "import swsss.photos.folder as d"]
+    assert {way: ours_in(way, "swsss.photos") for way in ways} == {way: {"photos.folder"} for way in ways}
 
 
-def test_no_two_rooms_share_a_number():
-    assert len(ROOMS) > 10 and len(set(ROOMS.values())) == len(ROOMS), ROOMS
+def test_a_storey_is_a_folder_of_notebooks_and_of_modules_alike():
+    for storey in STOREYS:
+        modules = {path.stem for path in project_path(f"swsss/{storey}").glob("*.py")} - {"__init__"}
+        assert modules == set(numbered(storey)), storey
+        assert len(set(numbered(storey).values())) == len(modules), f"two numbers are the same in {storey}"
+    assert {path.stem for path in project_path("swsss").glob("*.py")} == {"__init__", "_modidx"}
+    assert {path.stem for path in project_path("nbs").glob("*.ipynb")} == RUN_BY_PEOPLE
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_rooms_import_only_from_lower_numbers(room):
-    later = sorted(other for other in rooms_in(source_of(room)) if ROOMS[other] >= ROOMS[room])
-    assert not later, f"{ROOMS[room]:02}_{room} imports from {', '.join(f'{ROOMS[r]:02}_{r}' for r in later)}"
+@pytest.mark.parametrize("module", PLACES)
+def test_modules_import_only_from_below(module):
+    package = "swsss." + module.split(".")[0]
+    above = sorted(other for other in ours_in(source_of(module), package) if PLACES[other] >= PLACES[module])
+    assert not above, f"{module} imports {', '.join(above)}"
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_no_private_name_crosses_from_room_to_room(room):
+@pytest.mark.parametrize("module", PLACES)
+def test_no_private_name_crosses_from_module_to_module(module):
     private = [
         alias.name
-        for node in ast.walk(ast.parse(source_of(room)))
+        for node in ast.walk(ast.parse(source_of(module)))
         if isinstance(node, ast.ImportFrom) and (node.level or str(node.module).startswith("swsss"))
         for alias in node.names
         if alias.name.startswith("_") and not alias.name.endswith("__")
@@ -70,9 +90,8 @@ def test_no_private_name_crosses_from_room_to_room(room):
 
 
 def test_the_method_knows_of_no_files():
-    assert "pct" in ROOMS
-    found = {name.split(".")[0] for name in imported(source_of("pct"))} & {"json", "os", "pathlib", "subprocess"}
-    assert not found, found
+    found = imported(source_of("method.pct"), "swsss.method")
+    assert not {name.split(".")[0] for name in found} & {"json", "os", "pathlib", "subprocess"}
 
 
 @pytest.mark.parametrize("module", ["swsss.photos.files", "swsss.photos.folder"])
@@ -83,31 +102,51 @@ def test_looking_at_photos_loads_no_pytorch(module):
     assert done.stdout.strip() == "False"
 
 
+FACE = """VOCFolder Recipe train load class_aware_cross_entropy class_aware_log_softmax tag_loss pct_losses
+DynamicEvaluation DeepLabV3Plus predict confusion_matrix iou""".split()
+
+
 def test_the_public_face():
-    "`import swsss` shows what a person needs, and loads PyTorch when that is used."
-    ask = """
+    "`import swsss` shows what people need, each in its docstring, and loads PyTorch when that is used."
+    ask = f"""
 import sys, swsss
 assert "torch" not in sys.modules
-assert {"load", "VOCFolder", "Recipe", "train"} <= set(dir(swsss))
+assert {set(FACE)} <= set(dir(swsss))
+for name in swsss.__all__:
+    assert name in swsss.__doc__, name
 assert swsss.VOCFolder.__name__ == "VOCFolder" and "torch" not in sys.modules
-import swsss.runs.training
-assert callable(swsss.train) and swsss.Recipe.demo().seed == 0 and callable(swsss.load)
-assert swsss.train.train is not None and swsss.train.__call__ is swsss.train.train
+for name in swsss.__all__:
+    assert callable(getattr(swsss, name)), name
+assert swsss.Recipe.demo().seed == 0
+from swsss import *
+assert train is swsss.train
 """
     subprocess.run([sys.executable, "-c", ask], check=True)
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_opencv_comes_from_one_room(room):
+def test_no_module_has_the_name_of_a_public_function_or_is_callable():
+    "`swsss.train` is a function and nothing else, whatever has been imported before."
+    ask = """
+import importlib, pkgutil, types, swsss
+for module in pkgutil.walk_packages(swsss.__path__, "swsss."):
+    assert type(importlib.import_module(module.name)) is types.ModuleType, module.name
+assert not {module.name for module in pkgutil.iter_modules(swsss.__path__)} & set(swsss.__all__)
+assert isinstance(swsss.train, types.FunctionType) and isinstance(swsss.predict, types.FunctionType)
+"""
+    subprocess.run([sys.executable, "-c", ask], check=True)
+
+
+@pytest.mark.parametrize("module", PLACES)
+def test_opencv_comes_from_one_module(module):
     "There it is said what to do where it cannot be imported."
-    assert room == "images" or "cv2" not in set(imported(source_of(room)))
+    assert module == "photos.images" or "cv2" not in set(imported(source_of(module), "swsss"))
 
 
-@pytest.mark.parametrize("room", ["data", "augment", "run"])
-def test_without_the_libraries_of_a_screen_one_sentence_says_what_to_do(room, tmp_path):
+@pytest.mark.parametrize("module", ["photos.folder", "method.augment", "runs.run_folder"])
+def test_without_the_libraries_of_a_screen_one_sentence_says_what_to_do(module, tmp_path):
     broken = 'raise ImportError("libGL.so.1: cannot open shared object file: No such file or directory")'
     (tmp_path / "cv2.py").write_text(broken, encoding="utf-8")
-    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import swsss.{room}"
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import swsss.{module}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("ImportError: OpenCV cannot be imported (libGL.so.1: cannot open shared object file")

@@ -110,7 +110,7 @@ def test_any_recipe_name(name):
         ({"iterations": 2.5}, "expected int"),
         ({"iterations": "100"}, "expected int"),
         ({"seed": -1}, "0 or more"),
-        ({"heavy": "yes"}, "expected bool"),
+        ({"weak_flip": "yes"}, "expected bool"),
         ({"lr": float("nan")}, "0 or more"),
         ({"momentum": 1.0}, "below 1"),
         ({"method": "pcs"}, "cce\\+tags, pct"),

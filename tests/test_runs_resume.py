@@ -129,7 +129,7 @@ def test_another_recipe_is_refused(demo, run):
     folder = VOCFolder(demo)
     with Run(run, QUICK, folder):
         pass
-    changes = {"crop": 48, "lr": 0.5, "method": "cce", "heavy": True}
+    changes = {"crop": 48, "lr": 0.5, "method": "cce", "augmentation": "published"}
     with (
         pytest.raises(ValueError, match="holds another run") as refused,
         Run(run, QUICK.change(**changes), folder),

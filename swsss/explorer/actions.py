@@ -79,7 +79,7 @@ def stage1_again(
 ) -> dict:  # parameters of train_pct
     "As the run learned; its tag network is taken as it is, since the tags are what they were."
     how = read_recipe(run)
-    classifier = {"classifier": how["classifier"] or str(run)} if how.get("method") == "rounds" else {}
+    classifier = {"classifier": how["classifier"] or str(run)} if how.get("method") == "self_training" else {}
     return how | classifier | {"corrected": str(labels)}
 
 

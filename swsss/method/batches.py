@@ -97,16 +97,15 @@ class PairedBatches(Dataset):
         std,  # (3,) of `normalise`
         seed,  # whole number, 0 or more
         iterations,  # length of the data set
-        heavy=True,  # heavy changes of strong images, as published; False for light ones
+        augmentation="published",  # of strong images; or "light", or "affine": of all images
         scales=(0.5, 2.0),  # range of the light random scale
         weak_flip=False,  # flip every second weak image; not in the published system
         weak_scale=False,  # scale weak images within `scales`; not in the published system
         longest_side=0,  # pixels: photos are brought to it before anything else; 0 keeps their own size
         cache_bytes=CACHE_BYTES,  # of decoded photos kept in memory, all workers together
-        warp=False,  # one warp and a change of colour for all images, instead of the other changes
-        repeat=0.0,  # threshold of `repeat_factors`; 0: all photos alike
+        repeat_threshold=0.0,  # of `repeat_factors`; 0: all photos alike
         pseudo_labels=None,  # folder of PNGs of `write_pseudo_label`, the weak half's labels; None: it has none
-        cutmix=0.0,  # with beliefs: part of the weak images that get a box of another one
+        cutmix=0.0,  # with pseudo labels: part of the weak images that get a box of another one
     ):
         self.folder, self.strong, self.weak = folder, list(strong), list(weak)
         self.longest_side, self.cache_bytes, self.cache, self.turns = longest_side, cache_bytes, {}, {}
@@ -115,12 +114,15 @@ class PairedBatches(Dataset):
         self.mean, self.std = (np.asarray(torch.as_tensor(v).cpu(), np.float32) for v in (mean, std))
         self.fill = np.rint(255 * self.mean).astype(np.uint8).tolist()
         self.seed, self.iterations = seed, iterations
-        self.heavy, self.scales, self.weak_flip, self.weak_scale = heavy, tuple(scales), weak_flip, weak_scale
-        self.warp, self.pseudo_labels, self.cutmix = warp, pseudo_labels, cutmix
+        self.augmentation, self.scales = augmentation, tuple(scales)
+        self.weak_flip, self.weak_scale = weak_flip, weak_scale
+        self.pseudo_labels, self.cutmix = pseudo_labels, cutmix
         self.with_mask = set(self.strong)
         self._check()
         self.factors = [
-            repeat_factors(np.stack([folder.tags(name) for name in names]), repeat) if repeat and names else None
+            repeat_factors(np.stack([folder.tags(name) for name in names]), repeat_threshold)
+            if repeat_threshold and names
+            else None
             for names in (self.strong, self.weak)
         ]
 
@@ -209,13 +211,13 @@ class PairedBatches(Dataset):
         if self.pseudo_labels:  # so that both go through the same changes: how sure in the upper byte
             labels += (_SURE if confidence is None else confidence.astype(np.int16) // 2) << 8
         rng = np.random.default_rng([self.seed, 2, iteration, slot])
-        if self.warp or not self.crop:
+        if self.augmentation == "affine" or not self.crop:
             how = {} if self.crop else {"scales": (0.8, 1.15), "degrees": 8}
             return warp_crop(jitter(image, rng), labels, size, rng, self.fill, **how)
         if slot >= self.num_strong:
             scales = self.scales if self.weak_scale else None
             image, labels = light_changes(image, labels, rng, scales, self.weak_flip)
-        elif self.heavy:
+        elif self.augmentation == "published":
             image, labels = heavy_changes(image, labels, rng, self.fill)
         else:
             image, labels = light_changes(image, labels, rng, self.scales)

@@ -25,6 +25,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
+from .renamed import renamed, renamed_tensors
 from ..photos.files import file_digest, find_device, write_whole
 
 # %% ../../nbs/method/12_model.ipynb #b7b94c9e
@@ -360,11 +361,11 @@ def load_checkpoint(
     try:
         with safe_open(path, "pt") as file:
             about = json.loads((file.metadata() or {})["about"])
-        model = DeepLabV3Plus(**about.pop("model"), weights=None)
-        model.load_state_dict(load_file(path))
+        model = DeepLabV3Plus(**renamed(about.pop("model")), weights=None)
+        model.load_state_dict(renamed_tensors(load_file(path)))
     except (SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: damaged, or not a checkpoint of swsss ({type(error).__name__})") from error
-    model.about = about
+    model.about = about | ({"recipe": renamed(about["recipe"])} if "recipe" in about else {})
     return model.eval()
 
 # %% ../../nbs/method/12_model.ipynb #cc155e10

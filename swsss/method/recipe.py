@@ -19,6 +19,7 @@ import timm
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
+from .renamed import RENAMED, RENAMED_METHODS
 from ..photos.files import project_path
 from ..photos.folder import VOCFolder
 
@@ -59,11 +60,12 @@ class BatchRecipe:
     num_weak: _Count = 5  # weak images a batch, for the methods that use them
     longest_side: _Whole = 0  # pixels that photos are brought to before all else, never enlarged; 0: their own size
     crop: int | str = 384  # pixels: a square's side, or 'HEIGHTxWIDTH'
-    heavy: bool = True  # two of thirteen changes for strong images, as published; False: scale and flip
+    augmentation: Literal["published", "light", "affine"] = "published"  # see `09_augment`; 'affine' is of all images
     weak_flip: bool = False  # flip weak images; published without
     weak_scale: bool = False  # scale weak images; published without
-    warp: bool = False  # one warp and a change of colour for all images instead of these; published without
-    repeat: _Part = 0.0  # classes in a smaller part of the photos than this come up more often; published without
+    repeat_threshold: _Part = (
+        0.0  # classes in a smaller part of the photos than this come up more often; published without
+    )
 
     @field_validator("crop")
     @classmethod
@@ -263,9 +265,15 @@ class Recipe:
     def change(self, **changes) -> "Recipe":
         "A copy with other values, by flat names; an unknown name is an error that tells the nearest ones."
         for name in changes:
+            if name in RENAMED:
+                raise ValueError(
+                    f"{name!r} is called {RENAMED[name]!r} now: see `{RENAMED[name]}` in nbs/method/16_recipe.ipynb"
+                )
             if name not in GROUPS:
                 near = get_close_matches(name, GROUPS, 3, cutoff=0.5) or list(GROUPS)
                 raise ValueError(f"unknown parameter {name!r}; did you mean {' or '.join(near)}?")
+        if changes.get("method") in RENAMED_METHODS:
+            raise ValueError(f"method={changes['method']!r} is called {RENAMED_METHODS[changes['method']]!r} now")
         groups = {}
         for name, value in changes.items():
             groups.setdefault(GROUPS[name], {})[name] = value
@@ -326,8 +334,8 @@ SMALL = {
     "num_weak": 6,
     "longest_side": 172,
     "crop": "96x64",
-    "warp": True,
-    "repeat": 0.3,
+    "augmentation": "affine",
+    "repeat_threshold": 0.3,
     "method": "self_training",
     "dice_weight": 1.0,
     "classifier_part": 0.115,
@@ -358,7 +366,7 @@ DEMO = {
     "num_strong": 8,
     "num_weak": 8,
     "crop": 64,
-    "heavy": False,
+    "augmentation": "light",
     "weak_flip": True,
     "joint_batch_norm": False,
     "power": 2.0,

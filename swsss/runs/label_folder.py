@@ -29,6 +29,7 @@ from tqdm import tqdm
 
 from ..method.evaluate import image_weights, weakest_class
 from ..method.predict import SETTINGS, load_crf, predict_labels
+from ..method.renamed import renamed
 from ..photos.files import project_path, read_json, write_json, write_whole
 from ..photos.folder import VOCFolder
 from ..photos.formats import open_export
@@ -56,7 +57,9 @@ def claim_label_folder(
     label_dir = Path(label_dir)
     about = label_dir / "labels.json"
     if about.exists():
-        differ = differences(read_json(about), made_by)
+        there = renamed(read_json(about))
+        there |= {"recipe": renamed(there["recipe"])} if "recipe" in there else {}
+        differ = differences(there, made_by)
         if differ:
             raise ValueError(
                 f"{label_dir} holds labels made another way: {', '.join(differ[:20])}. Pass another folder, or delete "

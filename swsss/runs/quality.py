@@ -13,6 +13,7 @@ import numpy as np
 from ..method.evaluate import summary
 from ..method.model import DeepLabV3Plus
 from ..method.predict import SETTINGS, evaluate_network, in_words
+from ..method.renamed import renamed
 from ..photos.files import read_json, write_json
 from ..photos.folder import VOCFolder
 from .run_folder import read_recipe
@@ -36,11 +37,13 @@ def evaluate_once(
     made_by = {"checkpoint": model.about["digest"], "data": folder.fingerprint()}
     how = {"network": title, "images": images, "with_tags": with_tags, **settings, "refine": model.refine, **made_by}
     key = f"{title}: {images}, {in_words(with_tags, **settings, refine=model.refine)}"
-    kept = read_json(path, {})
-    if not how.items() <= (OLD_DEFAULTS | kept.get(key, {})).items():
-        confusion = evaluate_network(model, folder, folder.listed(images), with_tags, **settings)
-        kept[key] = summary(confusion, folder.classes, **how)
-        write_json(path, kept)
+    kept = {name: renamed(entry) for name, entry in read_json(path, {}).items()}
+    same = [name for name, entry in kept.items() if how.items() <= (OLD_DEFAULTS | entry).items()]
+    if same:
+        return kept[same[0]]
+    confusion = evaluate_network(model, folder, folder.listed(images), with_tags, **settings)
+    kept[key] = summary(confusion, folder.classes, **how)
+    write_json(path, kept)
     return kept[key]
 
 
@@ -53,10 +56,11 @@ def find_evaluation(
     run: Path,  # a run folder
     title: str,  # the network's
     with_tags: bool,
-    **how,  # scales, flip, crf, images, colours: what must be as asked; without a word colours are the recipe's
+    **how,  # scales, flip, crf, images, refine: what must match; `refine` is the recipe's by default
 ) -> dict | None:  # the entry measured last
     "What was measured of a run's network."
     wanted = {"with_tags": with_tags, "refine": read_recipe(run).get("refine", False), **how}
     entries = read_json(Path(run) / "evaluation.json", {}).items()
-    found = [e for key, e in entries if key.startswith(title) and wanted.items() <= (OLD_DEFAULTS | e).items()]
+    entries = [(key, OLD_DEFAULTS | renamed(entry)) for key, entry in entries]
+    found = [entry for key, entry in entries if key.startswith(title) and wanted.items() <= entry.items()]
     return found[-1] if found else None

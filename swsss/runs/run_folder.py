@@ -35,6 +35,7 @@ from ..method.evaluate import DynamicEvaluation
 from ..method.model import DeepLabV3Plus, load_network, save_checkpoint
 from ..method.predict import Predictor, predict_labels
 from ..method.recipe import GROUPS, Recipe
+from ..method.renamed import renamed, renamed_tensors
 from ..photos.files import file_digest, project_path, read_json, write_json, write_whole
 from ..photos.folder import VOCFolder
 from ..photos.images import VOC_CLASSES, cv2, write_labels
@@ -120,6 +121,7 @@ def unpack_state(
     **parts,  # the same parts; filled in place
 ) -> None:
     "Put everything back where `pack_state` found it."
+    state = state | {"networks": renamed_tensors(state["networks"])}
     for name, part in parts.items():
         part.load_state_dict(state[name])
     _set_random_state(state["random"])
@@ -235,7 +237,8 @@ class Run:
             there = read_json(about)
             deciding = [name for name, group in GROUPS.items() if group != "bookkeeping"]
             plain = Recipe.paper().flat()  # a field that a run's version did not have means what that version did
-            recipes = ({name: kept["recipe"].get(name, plain[name]) for name in deciding} for kept in (there, wanted))
+            kept = [renamed(described["recipe"]) for described in (there, wanted)]
+            recipes = ({name: one.get(name, plain[name]) for name in deciding} for one in kept)
             differ = differences(*recipes) + (["the data"] if there["data"] != wanted["data"] else [])
             if differ:
                 raise ValueError(
@@ -424,7 +427,7 @@ def read_recipe(
     run: Path,  # run folder
 ) -> dict:  # flat, as it was kept; {} where there is none
     "The recipe that a run was made by."
-    return read_json(Path(run) / "recipe.json", {}).get("recipe", {})
+    return renamed(read_json(Path(run) / "recipe.json", {}).get("recipe", {}))
 
 
 def data_of(

@@ -17,7 +17,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import torch
@@ -136,12 +135,11 @@ def load_batches(
         std=network.std,
         seed=recipe.seed,
         iterations=phase.stop,
-        heavy=batches.heavy,
+        augmentation=batches.augmentation,
         weak_flip=batches.weak_flip,
         weak_scale=batches.weak_scale,
         longest_side=side,
-        warp=batches.warp,
-        repeat=batches.repeat,
+        repeat_threshold=batches.repeat_threshold,
         pseudo_labels=pseudo_labels,
         cutmix=recipe.self_training.cutmix,
     )
@@ -219,8 +217,10 @@ def run_batches(
         if phase.stop <= start:
             continue
         in_round = phase.kind == "self-training"
-        weak, pseudo_labels = (weak, path / "rounds" / str(number)) if in_round else (folder.listed("trainaug"), None)
-        batches = load_batches(folder, strong, weak, recipe, network, phase, start, pseudo_labels)
+        tagged, pseudo_labels = folder.listed("trainaug"), None
+        if in_round:
+            tagged, pseudo_labels = weak, path / "rounds" / str(number)
+        batches = load_batches(folder, strong, tagged, recipe, network, phase, start, pseudo_labels)
         if phase.start >= start:  # else a run goes on in the middle of it
             optimizer.state.clear()
             if in_round:
@@ -390,12 +390,3 @@ def train(
             with torch.no_grad():
                 networks["hybrid"].classifier.bias += class_prior_bias(networks["hybrid"], folder, strong, weak)
         run.finish(networks, evaluation)
-
-
-class _Room(ModuleType):
-    "`swsss.train(...)` is the function above, although this module has that name too."
-
-    __call__ = staticmethod(train)
-
-
-sys.modules[train.__module__].__class__ = _Room
