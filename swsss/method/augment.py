@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['LEVELS', 'COLOUR_OPS', 'PADDING', 'GEOMETRIC_OPS', 'example_photo', 'labels_by_colour', 'normalise', 'working_size',
            'reduced', 'smallest_side', 'autocontrast', 'brightness', 'colour', 'contrast', 'equalise', 'invert',
-           'posterise', 'sharpness', 'solarise', 'scale', 'flip', 'shear', 'rotate', 'heavy_changes', 'light_changes',
-           'crop_pair', 'warp_crop', 'jitter', 'random_box']
+           'posterise', 'sharpness', 'solarise', 'scale', 'flip', 'shear', 'rotate', 'published_changes',
+           'light_changes', 'crop_pair', 'affine_crop', 'colour_jitter', 'random_box']
 
 # %% ../../nbs/method/09_augment.ipynb #70908b30
 import numpy as np
@@ -196,7 +196,7 @@ GEOMETRIC_OPS = {  # name: (operation, draw an amount)
 }
 
 # %% ../../nbs/method/09_augment.ipynb #cfe71371
-def heavy_changes(
+def published_changes(
     image,  # (H, W, 3) uint8
     labels,  # (H, W) int16, `PADDING` where there is no photo
     rng,  # numpy Generator: which operations, and how much of each
@@ -247,7 +247,7 @@ def crop_pair(
     return image, labels
 
 # %% ../../nbs/method/09_augment.ipynb #7fc5c262
-def warp_crop(
+def affine_crop(
     image,  # (H, W, 3) uint8
     labels,  # (H, W) int16, `PADDING` where there is no photo
     size,  # (height, width) of the crop, pixels
@@ -272,7 +272,7 @@ def warp_crop(
     )
 
 
-def jitter(
+def colour_jitter(
     image,  # (H, W, 3) uint8
     rng,  # numpy Generator
     amount=0.4,  # the most that brightness, contrast and saturation are changed by, as parts
