@@ -25,9 +25,9 @@ from ..photos.files import write_whole
 from ..photos.folder import VOCFolder
 from ..photos.images import IGNORE_INDEX, cv2, read_labels
 from ..photos.lists import label_names
-from ..runs.features import file_stamp, cached_features
+from ..runs.features import cached_features, file_stamp
 from ..runs.label_folder import Judgements, network_label, read_corrected, read_scores
-from ..runs.suggest import class_areas, expected_counts, cached_areas, suggested_order, combined_confidence
+from ..runs.suggest import cached_areas, class_areas, combined_confidence, expected_counts, suggested_order
 
 # %% ../../nbs/explorer/32_gallery.ipynb #46f0e952
 PAIRS_FILE = ".confusion.npz"

@@ -15,14 +15,14 @@ from torch.utils.data import Dataset, get_worker_info
 
 from swsss.method.augment import (
     PADDING,
-    crop_pair,
-    published_changes,
+    affine_crop,
     colour_jitter,
+    crop_pair,
     light_changes,
     normalise,
+    published_changes,
     random_box,
     reduced,
-    affine_crop,
 )
 from ..photos.images import IGNORE_INDEX, cv2, read_pseudo_label
 from ..photos.lists import tags_of_labels
@@ -32,27 +32,32 @@ class Batch(NamedTuple):
     "The images of one step, strong ones first, with what the losses need."
 
     images: torch.Tensor  # (N, 3, H, W) float32, normalised; padding is 0, the mean colour
-    labels: torch.Tensor  # (N, H, W) int64; 255 is void, padding, and all of an image without a mask
+    labels: (
+        torch.Tensor
+    )  # (N, H, W) int64; 255 is void, padding, and all of an image without a mask
     tags: torch.Tensor  # (N, C) bool: the classes of the whole photo, background always on
     has_labels: torch.Tensor  # (N,) bool: strong images, and weak draws that have a mask
     valid: torch.Tensor  # (N, H, W) bool: real pixels, False on padding
     names: list  # (N,) str
-    num_strong: int  # the first of them
-    weights: torch.Tensor | None = None  # (N, H, W) in 0..1: how sure a label is; None where all come from masks
+    num_strong: int  # so many of the first images are strong
+    # (N, H, W) in 0..1, the confidence of each label; None where all labels come from masks
+    weights: torch.Tensor | None = None
 
     def to(
         self,
         device,  # where the networks are
     ):
         "The same batch on `device`."
-        return Batch(*(part.to(device, non_blocking=True) if torch.is_tensor(part) else part for part in self))
+        parts = {name: part for name, part in self._asdict().items() if torch.is_tensor(part)}
+        moved = {name: part.to(device, non_blocking=True) for name, part in parts.items()}
+        return self._replace(**moved)
 
 # %% ../../nbs/method/10_batches.ipynb #6d38eb30
 def repeat_factors(
     tags: np.ndarray,  # (N, C) bool: the image-level labels of a list of photos, background first
-    threshold: float,  # classes in a smaller part of the photos than this are shown more often; 0: none
+    threshold: float,  # classes in a smaller part of the photos come up more often; 0: none
 ) -> np.ndarray:  # (N,) 1 or more
-    "How often each photo should come up, relative to one without rare classes: sqrt(threshold / part)."
+    "sqrt(threshold / part) of each photo's rarest class: how often it should come up."
     tags = np.asarray(tags, bool)
     part = tags.mean(0)
     factors = np.sqrt(threshold / np.maximum(part, 1 / max(1, len(tags)))).clip(min=1)
@@ -64,7 +69,7 @@ def epoch_indices(
     factors: np.ndarray,  # (N,) above 0
     rng: np.random.Generator,
 ) -> np.ndarray:  # (N,) indices, shuffled
-    "A turn through a list in which each photo comes up in proportion to its factor, rounded down or up."
+    "One epoch: each photo comes up in proportion to its factor, rounded down or up."
     ends = np.cumsum(factors) * (len(factors) / factors.sum())
     drawn = np.searchsorted(ends, rng.random() + np.arange(len(factors)), side="right")
     return rng.permutation(drawn.clip(max=len(factors) - 1))
@@ -73,13 +78,13 @@ def epoch_indices(
 CACHE_BYTES = 2**30  # of photos and masks kept in memory, all workers together
 
 
-_FULL_CONFIDENCE = 127  # a label beyond doubt, in the upper byte of a signed number of two
+_FULL_CONFIDENCE = 127  # that of a mask; it fills the upper byte of an int16
 
 
 @lru_cache(maxsize=8)
-def _permutation(seed, half, turn, length):
-    "The order of the `turn`-th way through `length` names; `half` keeps strong and weak apart."
-    return np.random.default_rng([seed, half, turn]).permutation(length)
+def _permutation(seed, half, epoch, length):
+    "The order of `length` names in one epoch; `half` is 0 for strong, 1 for weak images."
+    return np.random.default_rng([seed, half, epoch]).permutation(length)
 
 
 class PairedBatches(Dataset):
@@ -89,29 +94,31 @@ class PairedBatches(Dataset):
         self,
         folder,  # VOCFolder
         strong,  # names of images whose masks may be used
-        weak,  # names of images of which only the tags are used, unless they are in `strong`
+        weak,  # names of images of which only tags are used, unless they are in `strong`
         num_strong,  # strong images a batch
         num_weak,  # weak images a batch; 0 for methods that use masks alone
-        crop,  # pixels: one side of a square, or (height, width); None: whole photos, and there may be no strong ones
+        crop,  # pixels: a side, or (height, width); None: whole photos, `strong` may be empty
         mean,  # (3,) of `normalise`
         std,  # (3,) of `normalise`
         seed,  # whole number, 0 or more
         iterations,  # length of the data set
-        augmentation="published",  # of strong images; or "light", or "affine": of all images
+        augmentation="published",  # of strong images, or "light"; or "affine", of all images
         scales=(0.5, 2.0),  # range of the light random scale
         weak_flip=False,  # flip every second weak image; not in the published system
         weak_scale=False,  # scale weak images within `scales`; not in the published system
-        longest_side=0,  # pixels: photos are brought to it before anything else; 0 keeps their own size
+        longest_side=0,  # pixels, as in `working_size`; 0 keeps the photos' own size
         cache_bytes=CACHE_BYTES,  # of decoded photos kept in memory, all workers together
         repeat_threshold=0.0,  # of `repeat_factors`; 0: all photos alike
-        pseudo_labels=None,  # folder of PNGs of `write_pseudo_label`, the weak half's labels; None: it has none
+        pseudo_labels=None,  # folder of `write_pseudo_label`, the weak half's labels; None: none
         cutmix=0.0,  # with pseudo labels: part of the weak images that get a box of another one
     ):
         self.folder, self.strong, self.weak = folder, list(strong), list(weak)
-        self.longest_side, self.cache_bytes, self.cache, self.turns = longest_side, cache_bytes, {}, {}
+        self.longest_side, self.cache_bytes, self.cache = longest_side, cache_bytes, {}
+        self.epochs = {}  # half -> (epoch, its order), where factors make it
         self.num_strong, self.num_weak = num_strong, num_weak
         self.crop = (crop, crop) if isinstance(crop, int) else None if crop is None else tuple(crop)
-        self.mean, self.std = (np.asarray(torch.as_tensor(v).cpu(), np.float32) for v in (mean, std))
+        self.mean = np.asarray(torch.as_tensor(mean).cpu(), np.float32)
+        self.std = np.asarray(torch.as_tensor(std).cpu(), np.float32)
         self.fill = np.rint(255 * self.mean).astype(np.uint8).tolist()
         self.seed, self.iterations = seed, iterations
         self.augmentation, self.scales = augmentation, tuple(scales)
@@ -120,20 +127,29 @@ class PairedBatches(Dataset):
         self.with_mask = set(self.strong)
         self._check()
         self.factors = [
-            repeat_factors(np.stack([folder.tags(name) for name in names]), repeat_threshold)
-            if repeat_threshold and names
-            else None
-            for names in (self.strong, self.weak)
+            self._factors(names, repeat_threshold) for names in (self.strong, self.weak)
         ]
+
+    def _factors(self, names, threshold):
+        "Repeat factors of a list; None where all its photos come up alike."
+        if not threshold or not names:
+            return None
+        return repeat_factors(np.stack([self.folder.tags(name) for name in names]), threshold)
 
     def _check(self):
         "Refuse what cannot make a batch."
         if self.crop is not None and (self.num_strong < 1 or not self.strong):
-            raise ValueError("Paired batches need at least one image with a mask: is the strong list empty?")
+            raise ValueError(
+                "Paired batches need at least one image with a mask: is the strong list empty?"
+            )
         if self.num_weak < 0 or (self.num_weak and not self.weak):
-            raise ValueError(f"{self.num_weak} weak images a batch were asked for, and the weak list is empty.")
+            raise ValueError(
+                f"num_weak={self.num_weak}: a batch needs weak images, and the weak list is empty."
+            )
         if self.crop is not None and (len(self.crop) != 2 or min(self.crop) < 1):
-            raise ValueError(f"The crop is one side or (height, width) in pixels, 1 or more; got {self.crop}.")
+            raise ValueError(
+                f"The crop is one side or (height, width) in pixels, 1 or more; got {self.crop}."
+            )
         if self.seed < 0:
             raise ValueError(f"The seed is a whole number, 0 or more; got {self.seed}.")
         if len(self.scales) != 2 or not 0 < self.scales[0] <= self.scales[1]:
@@ -146,7 +162,7 @@ class PairedBatches(Dataset):
         if not 0 <= iteration < self.iterations:
             raise IndexError(f"iteration {iteration} of {self.iterations}")
         if get_worker_info():
-            cv2.setNumThreads(0)  # workers are the parallelism; OpenCV's own threads do not survive a fork
+            cv2.setNumThreads(0)  # OpenCV's threads do not survive a fork
         names = self.names(iteration)
         photos = [self._photo(name) for name in names]
         size = self.crop or tuple(np.max([photo[0].shape[:2] for photo in photos], 0))
@@ -155,37 +171,43 @@ class PairedBatches(Dataset):
         tags = np.stack([self.folder.tags(name) for name in names])
         if self.pseudo_labels and self.cutmix:
             self._mix(images, labels, tags, np.random.default_rng([self.seed, 3, iteration]))
-        images, valid = torch.stack([normalise(image, self.mean, self.std) for image in images]), labels != PADDING
-        images *= torch.from_numpy(valid)[:, None]  # the mean colour is rounded: make padding exactly 0
-        weights = torch.from_numpy(np.where(valid, labels >> 8, 0) / np.float32(_FULL_CONFIDENCE)) if self.pseudo_labels else None
+        images = torch.stack([normalise(image, self.mean, self.std) for image in images])
+        valid = labels != PADDING
+        images *= torch.from_numpy(valid)[:, None]  # the mean colour is rounded: padding exactly 0
+        weights = None
+        if self.pseudo_labels:
+            confidence = np.where(valid, labels >> 8, 0) / np.float32(_FULL_CONFIDENCE)
+            weights = torch.from_numpy(confidence)
         labels = np.where(valid, labels & 255, IGNORE_INDEX).astype(np.int64)
-        # A mask may show a class that its photo's tags forgot; off the tags its loss would be infinite.
-        tags = [tag | tags_of_labels(mask, len(tag)) for tag, mask in zip(tags, labels, strict=True)]
-        labels, tags = torch.from_numpy(labels), torch.from_numpy(np.stack(tags))
-        has_labels = torch.tensor([name in self.with_mask or self.pseudo_labels is not None for name in names])
-        return Batch(images, labels, tags, has_labels, torch.from_numpy(valid), names, self.num_strong, weights)
+        # A mask may show a class that its photo's tags lack; off the tags the loss is infinite.
+        pairs = zip(tags, labels, strict=True)
+        tags = np.stack([tag | tags_of_labels(mask, len(tag)) for tag, mask in pairs])
+        has_labels = [name in self.with_mask or self.pseudo_labels is not None for name in names]
+        parts = map(torch.as_tensor, (labels, tags, has_labels, valid))
+        return Batch(images, *parts, names, self.num_strong, weights)
 
     def _mix(self, images, labels, tags, rng):
-        "Put a box of the next weak image over some of them, in place; the tags are then those of both."
+        "CutMix within the weak half, in place; a mixed image has the tags of both."
         weak = slice(self.num_strong, None)
         before = [part[weak].copy() for part in (images, labels, tags)]
         for k in range(len(before[0])):
             if rng.random() < self.cutmix:
-                box, (image, label, tag) = random_box(labels.shape[1:], rng), (part[k - 1] for part in before)
-                images[self.num_strong + k][box], labels[self.num_strong + k][box] = image[box], label[box]
-                tags[self.num_strong + k] |= tag
+                box, target = random_box(labels.shape[1:], rng), self.num_strong + k
+                image, label, tag = (part[k - 1] for part in before)
+                images[target][box], labels[target][box] = image[box], label[box]
+                tags[target] |= tag
 
     def names(
         self,
         iteration,  # whole number, 0 or more
     ) -> list:  # `num_strong` + `num_weak` names
         "The images of a batch, strong ones first."
-        halves = []
-        for half, (names, count) in enumerate(((self.strong, self.num_strong), (self.weak, self.num_weak))):
+        drawn, halves = [], ((self.strong, self.num_strong), (self.weak, self.num_weak))
+        for half, (names, count) in enumerate(halves):
             for position in range(iteration * count, (iteration + 1) * count):
-                turn, place = divmod(position, len(names))
-                halves.append(names[self._turn(half, turn, len(names))[place]])
-        return halves
+                epoch, place = divmod(position, len(names))
+                drawn.append(names[self._order(half, epoch, len(names))[place]])
+        return drawn
 
     def weak_names(
         self,
@@ -193,27 +215,33 @@ class PairedBatches(Dataset):
         stop,  # `start` or more
     ) -> list:  # in order, each once
         "The weak images that the batches of these iterations draw."
-        return sorted({name for k in range(start, stop) for name in self.names(k)[self.num_strong :]})
+        weak = (self.names(k)[self.num_strong :] for k in range(start, stop))
+        return sorted({name for names in weak for name in names})
 
-    def _turn(self, half, turn, length):
-        "The order of the `turn`-th way through one of the lists."
+    def _order(self, half, epoch, length):
+        "The indices of one of the lists in one epoch."
         factors = self.factors[half]
         if factors is None:
-            return _permutation(self.seed, half, turn, length)
-        if self.turns.get(half, (None,))[0] != turn:
-            self.turns[half] = turn, epoch_indices(factors, np.random.default_rng([self.seed, half, turn]))
-        return self.turns[half][1]
+            return _permutation(self.seed, half, epoch, length)
+        if self.epochs.get(half, (None,))[0] != epoch:
+            rng = np.random.default_rng([self.seed, half, epoch])
+            self.epochs[half] = epoch, epoch_indices(factors, rng)
+        return self.epochs[half][1]
 
     def _sample(self, photo, size, iteration, slot):
-        "One image with its labels, changed and cropped."
+        "One image with its labels, augmented and cropped."
         image, labels, confidence = photo
-        labels = np.full(image.shape[:2], IGNORE_INDEX, np.int16) if labels is None else labels.astype(np.int16)
-        if self.pseudo_labels:  # so that both go through the same changes: how sure in the upper byte
-            labels += (_FULL_CONFIDENCE if confidence is None else confidence.astype(np.int16) // 2) << 8
+        if labels is None:
+            labels = np.full(image.shape[:2], IGNORE_INDEX)
+        labels = labels.astype(np.int16)
+        if self.pseudo_labels:  # the confidence in the upper byte, so that both are augmented alike
+            upper = _FULL_CONFIDENCE if confidence is None else confidence.astype(np.int16) // 2
+            labels += upper << 8
         rng = np.random.default_rng([self.seed, 2, iteration, slot])
         if self.augmentation == "affine" or not self.crop:
             how = {} if self.crop else {"scales": (0.8, 1.15), "degrees": 8}
-            return affine_crop(colour_jitter(image, rng), labels, size, rng, self.fill, **how)
+            jittered = colour_jitter(image, rng)
+            return affine_crop(jittered, labels, size, rng, self.fill, **how)
         if slot >= self.num_strong:
             scales = self.scales if self.weak_scale else None
             image, labels = light_changes(image, labels, rng, scales, self.weak_flip)
@@ -224,7 +252,7 @@ class PairedBatches(Dataset):
         return crop_pair(image, labels, size, rng, self.fill)
 
     def _photo(self, name):
-        "An image, its labels and how sure they are, at the working size; of a weak image no mask is opened."
+        "An image, its labels and their confidence, at the working size; no mask of a weak image."
         if name in self.cache:
             return self.cache[name]
         image, labels, confidence = self.folder.image(name), None, None
@@ -240,7 +268,7 @@ class PairedBatches(Dataset):
         return image, labels, confidence
 
     def _keep(self, name, *parts):
-        "Keep a photo while there is room, against changes in place."
+        "Cache a photo while there is room, read-only."
         kept, worker = [part for part in parts if part is not None], get_worker_info()
         size = sum(part.nbytes for part in kept) * (worker.num_workers if worker else 1)
         if size <= self.cache_bytes:
@@ -254,7 +282,7 @@ class PairedBatches(Dataset):
         labels = self.folder.labels(name)
         if labels.shape != size:
             raise ValueError(
-                f"The mask of {name!r} is {labels.shape[1]}x{labels.shape[0]} pixels, its image {size[1]}x{size[0]}."
-                " Make both the same size."
+                f"The mask of {name!r} is {labels.shape[1]}x{labels.shape[0]} pixels, its image "
+                f"{size[1]}x{size[0]}. Make both the same size."
             )
         return labels

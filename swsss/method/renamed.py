@@ -39,4 +39,5 @@ def renamed_tensors(
     state: dict,  # tensors by name, of one network or several, of any version
 ) -> dict:  # by the names of today
     "A state dict in which the tag classifier has its name of today."
-    return {re.sub(r"(^|\.)tagger\.", r"\1tag_classifier.", key): value for key, value in state.items()}
+    pattern, name = r"(^|\.)tagger\.", r"\1tag_classifier."
+    return {re.sub(pattern, name, key): value for key, value in state.items()}

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..method.evaluate import iou_of_counts
 from ..photos.images import IGNORE_INDEX, read_labels
-from .features import file_stamp, cached_rows
+from .features import cached_rows, file_stamp
 
 # %% ../../nbs/runs/27_suggest.ipynb #9198cbe7
 AREAS_FILE = ".areas.npz"

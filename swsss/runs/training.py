@@ -12,7 +12,6 @@ import copy
 import os
 import shutil
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +27,7 @@ from ..method.augment import smallest_side
 from ..method.batches import Batch, PairedBatches
 from ..method.evaluate import DynamicEvaluation
 from ..method.model import TAG_CLASSIFIER_SIDE, DeepLabV3Plus, fast_depthwise_backward, load_network
-from ..method.pct import Losses, pct_losses, supervised_losses, forward_halves
+from ..method.pct import Losses, forward_halves, pct_losses, supervised_losses
 from ..method.recipe import LossRecipe, NetworkRecipe, OptimizerRecipe, Phase, Recipe, SelfTrainingRecipe
 from ..method.self_training import class_prior_bias, classifier_losses, pseudo_label_losses, write_round_labels
 from ..photos.files import find_device, project_path
