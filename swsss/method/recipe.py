@@ -282,7 +282,8 @@ class Recipe:
             if name not in GROUPS:
                 near = get_close_matches(name, GROUPS, 3, cutoff=0.5) or list(GROUPS)
                 raise ValueError(f"unknown parameter {name!r}; did you mean {' or '.join(near)}?")
-        if (method := changes.get("method")) in RENAMED_METHODS:
+        method = changes.get("method")
+        if method in list(RENAMED_METHODS):  # a list: `method` may be unhashable
             raise ValueError(f"method={method!r} is called {RENAMED_METHODS[method]!r} now")
         groups = {}
         for name, value in changes.items():

@@ -30,8 +30,9 @@ def renamed(
     if "heavy" in fields or "warp" in fields:
         light = "published" if fields.get("heavy", True) else "light"
         new["augmentation"] = "affine" if fields.get("warp") else light
-    if "method" in new:
-        new["method"] = RENAMED_METHODS.get(new["method"], new["method"])
+    method = new.get("method")
+    if method in list(RENAMED_METHODS):  # a list: a damaged file's may be unhashable
+        new["method"] = RENAMED_METHODS[method]
     return new
 
 
