@@ -32,9 +32,7 @@ class Batch(NamedTuple):
     "The images of one step, strong ones first, with what the losses need."
 
     images: torch.Tensor  # (N, 3, H, W) float32, normalised; padding is 0, the mean colour
-    labels: (
-        torch.Tensor
-    )  # (N, H, W) int64; 255 is void, padding, and all of an image without a mask
+    labels: torch.Tensor  # (N, H, W) int64; 255 is void, padding, and images without a mask
     tags: torch.Tensor  # (N, C) bool: the classes of the whole photo, background always on
     has_labels: torch.Tensor  # (N,) bool: strong images, and weak draws that have a mask
     valid: torch.Tensor  # (N, H, W) bool: real pixels, False on padding

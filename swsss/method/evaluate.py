@@ -32,11 +32,11 @@ def confusion_matrix(
         )
     void = labels == ignore_index
     if labels.device.type == "cpu":  # on a GPU the check would stall the step
-        for name, classes in {"labels": labels[~void], "prediction": prediction[~void]}.items():
+        for name, classes in {"labels": labels, "prediction": prediction}.items():
             wrong = (classes < 0) | (classes >= num_classes) | (classes == ignore_index)
-            if wrong.any():
+            if (found := classes[wrong & ~void]).numel():
                 raise ValueError(
-                    f"{name} must be classes below {num_classes}; found {classes.max().item()}"
+                    f"{name} must be classes below {num_classes}; found {found.max().item()}"
                 )
     bins = torch.where(void, num_classes**2, labels * num_classes + prediction).flatten()
     counts = torch.zeros(num_classes**2 + 1, dtype=torch.int64, device=labels.device)

@@ -30,7 +30,7 @@ _Count = Annotated[int, Field(ge=1, lt=2**63)]
 _Number = Annotated[float, Field(ge=0)]
 _Part = Annotated[float, Field(ge=0, lt=1)]
 _Method = Literal["ce", "cce", "cce+tags", "pct", "self_training"]
-METHODS = get_args(_Method)  # to 'pct' each adds to the one before it
+METHODS = get_args(_Method)  # up to 'pct', each adds to the one before it
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -113,9 +113,9 @@ class OptimizerRecipe:
     backbone_lr: _Number = 1.0  # times `lr`
     classifier_lr: _Number = 10.0  # times `lr`, of the last layer
     decay_pseudo: bool = True  # decay PseudoNet's rate too; published: False
-    weight_decay: _Number = 4e-5  # of all weights
+    weight_decay: _Number = 4e-5  # of the optimizer
     warmup: _Whole = 0  # iterations of linear warm-up, at the start and wherever the rate restarts
-    iterations: _Count = 20_000  # in all
+    iterations: _Count = 20_000  # of the whole run
 
 
 @dataclass(frozen=True, config=_STRICT)

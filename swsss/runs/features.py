@@ -58,10 +58,8 @@ def photo_features(
         shapes = [None if photo is None else photo.shape for photo in photos]
         for shape in {*shapes} - {None}:
             rows = [i for i, other in enumerate(shapes) if other == shape]
-            pixels = torch.stack([normalise(photos[i], model.mean, model.std) for i in rows]).to(
-                device
-            )
-            pooled = model.backbone(pixels)[-1].float().mean((2, 3))
+            pixels = torch.stack([normalise(photos[i], model.mean, model.std) for i in rows])
+            pooled = model.backbone(pixels.to(device))[-1].float().mean((2, 3))
             found[[done + i for i in rows]] = nn.functional.normalize(pooled).cpu().numpy()
         done += len(photos)
         progress(done, len(names))
