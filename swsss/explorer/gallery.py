@@ -25,9 +25,9 @@ from ..photos.files import write_whole
 from ..photos.folder import VOCFolder
 from ..photos.images import IGNORE_INDEX, cv2, read_labels
 from ..photos.lists import label_names
-from ..runs.features import file_stamp, kept_features
+from ..runs.features import cached_features, file_stamp
 from ..runs.label_folder import Judgements, network_label, read_corrected, read_scores
-from ..runs.suggest import class_areas, expected_counts, kept_areas, suggested_order, sureness
+from ..runs.suggest import cached_areas, class_areas, combined_confidence, expected_counts, suggested_order
 
 # %% ../../nbs/explorer/32_gallery.ipynb #46f0e952
 PAIRS_FILE = ".confusion.npz"
@@ -188,9 +188,9 @@ class Gallery:
         "Look at every label and photo, once; afterwards the labels can be sorted by `next`."
         if self.seen is None:
             folder, names, features = self.folder, self.names, None
-            areas = kept_areas(self.label_dir, folder.num_classes, names, progress)
+            areas = cached_areas(self.label_dir, folder.num_classes, names, progress)
             if self.checkpoint:
-                features = kept_features(self.label_dir, self.checkpoint, folder, names, progress)
+                features = cached_features(self.label_dir, self.checkpoint, folder, names, progress)
             self.seen = areas, features
 
     def _rank(self):
@@ -201,7 +201,7 @@ class Gallery:
         done = masked | corrected | (verdicts != "")
         if self._ranked_for != (marks := right.tobytes() + done.tobytes()):
             (areas, features), scores = self.seen, self.table[["confidence", "agreement"]].to_numpy(float)
-            counts = expected_counts(areas, self.tags, sureness(*scores.T))
+            counts = expected_counts(areas, self.tags, combined_confidence(*scores.T))
             first = suggested_order(counts, features, right, done)[: (~done).sum()]
             self.table["next"] = pd.Series(np.arange(len(first)) + 1.0, self.table.index[first])
             self._ranked_for = marks

@@ -26,7 +26,7 @@ from .show import clear_palette, css_colour
 from .widgets import STATIC, button, dropdown, row, script
 from ..method.evaluate import mean_iou
 from ..photos.files import read_json
-from ..runs.features import kept_features
+from ..runs.features import cached_features
 from ..runs.label_folder import require_classes
 from ..runs.run_folder import short_name
 
@@ -470,7 +470,7 @@ class Overview:
 
     def _place(self, gallery, progress):
         network = next(iter(self.explorer.networks.paths.values()))
-        places = photo_map(kept_features(gallery.label_dir, network, gallery.folder, gallery.names, progress))
+        places = photo_map(cached_features(gallery.label_dir, network, gallery.folder, gallery.names, progress))
         if gallery is self.gallery:
             self.points = places
 

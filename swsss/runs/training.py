@@ -12,7 +12,6 @@ import copy
 import os
 import shutil
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +27,7 @@ from ..method.augment import smallest_side
 from ..method.batches import Batch, PairedBatches
 from ..method.evaluate import DynamicEvaluation
 from ..method.model import TAG_CLASSIFIER_SIDE, DeepLabV3Plus, fast_depthwise_backward, load_network
-from ..method.pct import Losses, pct_losses, supervised_losses, two_halves
+from ..method.pct import Losses, forward_halves, pct_losses, supervised_losses
 from ..method.recipe import LossRecipe, NetworkRecipe, OptimizerRecipe, Phase, Recipe, SelfTrainingRecipe
 from ..method.self_training import class_prior_bias, classifier_losses, pseudo_label_losses, write_round_labels
 from ..photos.files import find_device, project_path
@@ -252,12 +251,12 @@ def step_losses(
     if recipe.method == "self_training" and batch.weights is not None:
         logits, how = networks["hybrid"](images), (batch.valid, recipe.dice_weight, self_training.within_tags_weight)
         return pseudo_label_losses(logits, batch.labels, batch.tags, batch.weights, *how)
-    logits = two_halves(networks["hybrid"], images, num_strong, joint)
+    logits = forward_halves(networks["hybrid"], images, num_strong, joint)
     if recipe.method != "pct":
         tag_weight = recipe.tag_weight if recipe.method == "cce+tags" else 0
         how = recipe.method != "ce", tag_weight, recipe.tag_on_strong, recipe.dice_weight
         return supervised_losses(logits, batch.labels, batch.tags, num_strong, *how)
-    pseudo_logits = two_halves(networks["pseudo"], images, num_strong, joint, learn_strong=False)
+    pseudo_logits = forward_halves(networks["pseudo"], images, num_strong, joint, strong_gradients=False)
     return pct_losses(
         logits,
         pseudo_logits,
