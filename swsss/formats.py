@@ -554,8 +554,8 @@ def _reading(read: Callable[[str], np.ndarray], where: str, photo: str) -> np.nd
     except Exception as error:  # as above
         if isinstance(error, ValueError) and where in str(error):
             raise
-        odd = isinstance(error, KeyError | TypeError | IndexError)
-        why = short(f"{type(error).__name__}: {error}" if odd else error, 300)
+        plain = isinstance(error, ValueError | OSError)
+        why = short(error if plain else f"{type(error).__name__}: {error}", 300)
         raise ValueError(f"{where} cannot be read as a label: {why}. Correct or export it again.") from error
 
 
@@ -572,10 +572,22 @@ def _check_directory(archive: Path) -> None:
         raise ValueError(f"{archive} holds {found[0]:,} files, more than {MAX_MEMBERS:,}: export it in parts.")
 
 
+def _check_size(size: int, limit: int, where: str | os.PathLike) -> None:
+    "Refuse a file by its size, before it is read into memory."
+    if size > limit:
+        raise ValueError(f"{where}: larger than {limit / 2**20:.0f} MB; is this the right file?")
+
+
+def _file(path: Path, limit: int) -> bytes:
+    "One file of a folder, never more than `limit` bytes in memory."
+    size = path.stat().st_size
+    _check_size(size, limit, path)
+    return read_bounded(path, size)
+
+
 def _member(archive: ZipFile, one: ZipInfo, where: str, limit: int) -> bytes:
     "One member of an archive, never more than `limit` bytes in memory."
-    if one.file_size > limit:
-        raise ValueError(f"{where}: larger than {limit / 2**20:.0f} MB; is this the right file?")
+    _check_size(one.file_size, limit, where)
     try:
         with archive.open(one) as file:
             return file.read(limit)
@@ -608,7 +620,7 @@ def _files_in(export: Path) -> Iterator[dict[str, Callable[[int], bytes]]]:  # p
     if export.is_dir():
         paths = {path.relative_to(export): path for path in sorted(export.rglob("*")) if path.is_file()}
         shown = {place: path for place, path in paths.items() if not any(p.startswith(".") for p in place.parts)}
-        yield {place.as_posix(): partial(read_bounded, path) for place, path in shown.items()}
+        yield {place.as_posix(): partial(_file, path) for place, path in shown.items()}
         return
     try:
         _check_directory(export)
@@ -940,7 +952,7 @@ def _match(entries: list[_Entry], names: list[str] | None, found: Found) -> None
     for entry in entries:
         photo, exact = (entry.name, True) if names is None else _photo_of(entry, listed, lasts)
         if not photo or entry.why in ("open", "skipped", "unmasked"):
-            found.leave(entry.why or "unlisted", entry.name)
+            found.leave(entry.why or "unlisted", photo or entry.name)
         else:
             meant.setdefault(photo, []).append((entry, exact))
     for photo, several in meant.items():
@@ -996,7 +1008,7 @@ def open_export(
     with _files_in(export) if not single else nullcontext() as files:
         with _one_sentence(export):
             if single:
-                content = _json(read_bounded(export, MAX_JSON_BYTES), str(export))
+                content = _json(_file(export, MAX_JSON_BYTES), str(export))
                 entries = _json_entries(content, str(export), classes, empty_is_background, size_of)
             else:
                 entries = _entries_of(export, files, found.plain, classes, empty_is_background, size_of)
