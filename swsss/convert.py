@@ -87,15 +87,22 @@ def _colours(file: str | os.PathLike | io.BytesIO) -> np.ndarray:  # (H, W), or 
         return np.asarray(image if image.mode == "L" else image.convert("RGB"))
 
 
-def _as_indices(rgb: np.ndarray, labelmap, path) -> np.ndarray:  # (H, W) uint8
-    "What colours mean."
-    codes = (rgb[..., 0].astype(np.uint32) << 16) + (rgb[..., 1].astype(np.uint32) << 8) + rgb[..., 2]
-    codes, where = np.unique(codes, return_inverse=True)
+def _as_indices(rgb: np.ndarray, labelmap: list, path: str | os.PathLike) -> np.ndarray:  # (H, W) uint8
+    "What colours mean, some rows at a time, so that a large mask takes little more room than its pixels."
     known = {65536 * r + 256 * g + b: index for (r, g, b), index in [(VOID_COLOUR, IGNORE_INDEX), *labelmap]}
-    if strange := [divmod(int(c), 65536) for c in codes if int(c) not in known]:
-        r, (g, b) = strange[0][0], divmod(strange[0][1], 256)
-        raise ValueError(f"{path} holds the colour {r},{g},{b}, which labelmap.txt does not name ({len(strange)} such)")
-    return np.array([known[int(c)] for c in codes], np.uint8)[where].reshape(rgb.shape[:2])
+    codes, strange = np.array(sorted(known), np.uint32), set()
+    indices, labels = np.array([known[code] for code in codes.tolist()], np.uint8), np.empty(rgb.shape[:2], np.uint8)
+    rows = max(1, 2**20 // rgb.shape[1])
+    for top in range(0, len(rgb), rows):
+        shown = rgb[top : top + rows].astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
+        at = np.searchsorted(codes, shown).clip(max=len(codes) - 1)
+        labels[top : top + rows] = indices[at]
+        strange.update(np.unique(shown[codes[at] != shown]).tolist())
+    if strange:
+        r, rest = divmod(min(strange), 65536)
+        colour = f"{r},{rest // 256},{rest % 256}"
+        raise ValueError(f"{path} holds the colour {colour}, which labelmap.txt does not name ({len(strange)} such)")
+    return labels
 
 
 def _as_they_are(file: str | os.PathLike | io.BytesIO, path) -> np.ndarray:  # (H, W) uint8

@@ -790,12 +790,11 @@ def _answers(task: dict) -> tuple[list[dict], str]:  # results; '' or why there 
 
 def _task_entry(task: dict, meaning: dict[str, int], empty_is_background: bool, size_of: Callable | None) -> _Entry:
     "What one task says of its photo."
-    data = task["data"]
-    said, (found, why) = _said_of(data), _answers(task)
-    if not said:
+    data, (found, why) = task["data"], _answers(task)
+    if not (said := _said_of(data)):
         raise KeyError("image")
-    literal = isinstance(data.get("name"), str) and data["name"]
-    name = unicodedata.normalize("NFC", literal or _meanings(said[0])[-1].split("/")[-1])
+    name = said[0] if said[0] == data.get("name") else _meanings(said[0])[-1].split("/")[-1]
+    name = unicodedata.normalize("NFC", name)
     if why:
         return _Entry(name, said, None, why)
     if not isinstance(result := found[-1].get("result"), list):
@@ -990,6 +989,16 @@ def _require_some(found: Found, entries: list[_Entry], export: Path, names: list
     raise ValueError(f"{export} holds no label named as a photo here, such as {short(names[0])}; {called}.")
 
 
+def _check_kind(export: Path, empty_is_background: bool) -> None:
+    "Refuse what is no export, and 'false' for False."
+    if not isinstance(empty_is_background, bool):
+        raise ValueError(f"empty_is_background={empty_is_background!r}: it can be True or False")
+    if not export.exists():
+        raise FileNotFoundError(f"There is no {export}: pass an export as .zip or .json, or a folder of labels.")
+    if not export.is_dir() and (not export.is_file() or export.suffix.lower() not in (".zip", ".json")):
+        raise ValueError(f"{export} is no export that can be read: pass a .zip, a .json or a folder of labels.")
+
+
 @contextmanager
 def open_export(
     export: str | os.PathLike,  # a zip, a JSON file, or a folder
@@ -1000,10 +1009,7 @@ def open_export(
 ) -> Iterator[Found]:  # name -> reads its label, (H, W) uint8
     "The labels of an export, of whichever of the formats."
     export, found = Path(export), Found()
-    if not export.exists():
-        raise FileNotFoundError(f"There is no {export}: pass an export as .zip or .json, or a folder of labels.")
-    if not export.is_dir() and (not export.is_file() or export.suffix.lower() not in (".zip", ".json")):
-        raise ValueError(f"{export} is no export that can be read: pass a .zip, a .json or a folder of labels.")
+    _check_kind(export, empty_is_background)
     single = export.is_file() and export.suffix.lower() == ".json"
     with _files_in(export) if not single else nullcontext() as files:
         with _one_sentence(export):

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import signal
 import struct
 import warnings
 import zipfile
@@ -191,6 +193,20 @@ def test_masks_go_through_the_bounded_door(reader, tmp_path, which, labelmap, pa
     reader.refuses(place, CLASSES, "a.png cannot be read", says)
 
 
+def test_a_mask_of_the_largest_size_takes_little_room(tmp_path):
+    "67 million pixels in colour are 192 MB; what they mean takes less than 1 GB with that."
+    side = 2**13
+    pixels = np.zeros((side, side), np.uint8)
+    pixels[:9], pixels[-9:] = 1, 2
+    image = Image.fromarray(pixels)
+    image.putpalette(COLOURS.tobytes())
+    image.save(tmp_path / "a.png")
+    (tmp_path / "labelmap.txt").write_text(LABELMAP, encoding="utf-8")
+    reader = Reader(10**9)
+    assert reader.read(tmp_path, CLASSES) == ["labels", {"a": int(pixels.sum())}]
+    reader.stop()
+
+
 def test_no_program_is_run_for_a_picture(tmp_path, monkeypatch, folder):
     "Pillow would hand PostScript to Ghostscript."
     from PIL import EpsImagePlugin
@@ -265,9 +281,19 @@ def test_json_that_is_none_of_theirs(reader, tmp_path, text):
     reader.refuses(write(tmp_path / "x.json", text), CLASSES)
 
 
-def test_neither_pipes_nor_other_things_are_waited_for(folder, tmp_path):
-    import os
+@pytest.fixture
+def at_most_a_minute():
+    def over(*_):
+        raise TimeoutError
 
+    before = signal.signal(signal.SIGALRM, over)
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def test_neither_pipes_nor_other_things_are_waited_for(folder, tmp_path, at_most_a_minute):
     os.mkfifo(tmp_path / "pipe.json")
     with pytest.raises(ValueError, match=r"pipe\.json is no export that can be read"):
         import_labels(tmp_path / "pipe.json", tmp_path / "labels", folder)
