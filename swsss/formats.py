@@ -17,7 +17,6 @@ import secrets
 import shutil
 import struct
 import unicodedata
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -27,7 +26,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 from xml.sax.saxutils import quoteattr
-from zipfile import BadZipFile, ZipFile, ZipInfo
+from zipfile import ZipFile, ZipInfo
 
 import numpy as np
 from PIL import Image
@@ -564,10 +563,11 @@ def _check_directory(archive: Path) -> None:
     with open(archive, "rb") as file:
         file.seek(-min(os.fstat(file.fileno()).st_size, 2**16 + 100), os.SEEK_END)
         tail = file.read()
-    end, large = tail.rfind(b"PK\x05\x06"), tail.rfind(b"PK\x06\x06")
+    end = tail.rfind(b"PK\x05\x06")
     found = struct.unpack_from("<HI", tail, end + 10) if 0 <= end <= len(tail) - 22 else (0, 0)
-    if 0 <= large <= len(tail) - 56:
-        found = max(found, struct.unpack_from("<QQ", tail, large + 32))
+    large = tail.rfind(b"PK\x06\x06", 0, max(end, 0)) if tail[max(end - 20, 0) :][:4] == b"PK\x06\x07" else -1
+    if 0 <= large <= len(tail) - 56:  # more than 65,534 files
+        found = struct.unpack_from("<QQ", tail, large + 32)
     if found[0] > MAX_MEMBERS or found[1] > 1000 * MAX_MEMBERS:
         raise ValueError(f"{archive} holds {found[0]:,} files, more than {MAX_MEMBERS:,}: export it in parts.")
 
@@ -591,8 +591,8 @@ def _member(archive: ZipFile, one: ZipInfo, where: str, limit: int) -> bytes:
     try:
         with archive.open(one) as file:
             return file.read(limit)
-    except (BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError, zlib.error) as error:
-        raise ValueError(f"{where} is damaged ({error}): export or copy it again.") from error
+    except Exception as error:  # BadZipFile, EOFError, zlib.error, of whichever way it was packed, ...
+        raise ValueError(f"{where} is damaged ({short(error)}): export or copy it again.") from error
 
 
 def _members(archive: Path, opened: ZipFile) -> dict[str, Callable[[int], bytes]]:
@@ -622,11 +622,11 @@ def _files_in(export: Path) -> Iterator[dict[str, Callable[[int], bytes]]]:  # p
         shown = {place: path for place, path in paths.items() if not any(p.startswith(".") for p in place.parts)}
         yield {place.as_posix(): partial(_file, path) for place, path in shown.items()}
         return
+    _check_directory(export)
     try:
-        _check_directory(export)
         opened = ZipFile(export)
-    except (BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error, struct.error) as error:
-        raise ValueError(f"{export} is damaged or no zip archive ({error}): export or copy it again.") from error
+    except Exception as error:  # BadZipFile, EOFError, struct.error, UnicodeDecodeError, ...
+        raise ValueError(f"{export} is damaged or no zip archive ({short(error)}): export or copy it again.") from error
     with opened:
         yield _members(export, opened)
 
@@ -663,6 +663,9 @@ class _Entry(NamedTuple):
 _IMAGE = re.compile(r"(?<=[^/])\.(?:jpe?g|png|webp|bmp|gif|tiff?)$", re.IGNORECASE)
 
 
+_UPLOAD = re.compile(r"^[0-9a-f]{8}-")  # before the name of what was uploaded to Label Studio
+
+
 def _stem(file: str) -> str:
     "A path without the suffix of an image."
     return _IMAGE.sub("", file)
@@ -685,14 +688,15 @@ def _photo_of(entry: _Entry, listed: set[str], lasts: dict[str, list[str]]) -> t
         return exact[0], True
     parts = [one.split("/") for one in meanings]
     tails = ["/".join(one[-length:]) for length in range(20, 0, -1) for one in parts if length < len(one)]
-    ends = [re.sub(r"^[0-9a-f]{8}-", "", one[-1]) for one in parts]  # of an upload to Label Studio
+    ends = [_UPLOAD.sub("", one[-1]) for one in parts]
     for tail in filter(None, (*tails, *ends)):
         if tail in listed:
             return tail, False
     far = any(text.startswith("/") or "://" in text or re.match(r"\w:", text) for text in entry.said)
     for one, end in zip(parts, ends, strict=True):
+        flat = far or len(one) == 1 or one[-2] in PHOTO_FOLDERS or end != one[-1]  # its folder is none of the photo's
         for last in (one[-1], end):
-            if (far or len(one) == 1) and len(lasts.get(last, ())) == 1:
+            if flat and len(lasts.get(last, ())) == 1:
                 return lasts[last][0], False
     return "", False
 

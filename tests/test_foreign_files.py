@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from data_folder import CLASSES, SIZE, make_folder
 from foreign import Reader, write
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from swsss.images import decode_whole, read_image, read_labels, write_labels
@@ -326,3 +328,22 @@ def test_grey_photos_are_whole(tmp_path):
         Image.fromarray(pixels).save(tmp_path / "x.jpg", **options)
         assert np.array_equal(read_image(tmp_path / "x.jpg"), pixels)
         decode_whole(tmp_path / "x.jpg")
+
+
+@settings(
+    max_examples=int(os.environ.get("FUZZ_CASES", "300")),
+    deadline=None,
+    derandomize="FUZZ_CASES" not in os.environ,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(data=st.data())
+def test_damaged_archives_are_labels_or_one_sentence(reader, tmp_path, data):
+    members = [("SegmentationClass/a.png", png(COLOURS[MASK])), ("labelmap.txt", LABELMAP)]
+    members += [("ImageSets/Segmentation/default.txt", "a\n")]
+    content = bytearray(zipped(tmp_path / "x.zip", members).read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(content) - 1))
+        content[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=4))
+    (tmp_path / "x.zip").write_bytes(content)
+    if reader.read(tmp_path / "x.zip", CLASSES)[0] != "labels":
+        reader.refuses(tmp_path / "x.zip", CLASSES)
