@@ -62,9 +62,14 @@ class Refusal(ValueError):
         self.kind = kind
 
 
-def check_bytes(path: str | os.PathLike) -> None:
+def _bytes_of(file: str | os.PathLike | io.BytesIO) -> int:
+    "How large a file is, on the disk or in memory."
+    return file.getbuffer().nbytes if isinstance(file, io.BytesIO) else os.stat(file).st_size
+
+
+def check_bytes(path: str | os.PathLike | io.BytesIO) -> None:
     "Raise `Refusal` for an empty file, or one larger than an image can be."
-    size = os.stat(path).st_size
+    size = _bytes_of(path)
     if size == 0:
         raise Refusal("0 bytes", "image empty")
     if size > MAX_IMAGE_BYTES:
@@ -91,6 +96,10 @@ def open_image(
     if limit:
         image.close()
         raise Refusal(f"{size}, {limit}", "image too large")
+    held = _bytes_of(file)
+    if image.format == "JPEG" and 8 * held < image.width * image.height // 64:
+        image.close()
+        raise Refusal(f"{held:,} bytes cannot hold the {size} pixels that its header claims")
     return image
 
 
@@ -121,12 +130,27 @@ def has_end(path: str | os.PathLike, form: str) -> bool:
         return bool(end) and file.read() == end
 
 
+def _check_jpeg_end(pixels: np.ndarray, data: bytes) -> None:
+    "Refuse a JPEG that has no data for its last pixels, as far as that can be seen: they are mid-grey then."
+    corners = [pixels[rows, columns] for rows in np.s_[:4, -4:] for columns in np.s_[:4, -4:]]  # of turned ones too
+    if not any((corner == 128).all() for corner in corners):
+        return
+    with Image.open(io.BytesIO(data[: data.rfind(_ENDS["JPEG"])] + bytes(16)), formats=("JPEG",)) as image:
+        try:
+            if "progressive" not in image.info:
+                image.load()
+        except OSError:
+            raise Refusal("its data end before its picture does") from None
+
+
 def decode_whole(path: str | os.PathLike) -> None:
     "Raise where any byte of an image is missing, or where a checksum (PNG has them) is wrong."
     with open_image(path) as image:
         image.verify()
     with open_image(path) as image:
         image.load()
+        if image.format == "JPEG":
+            _check_jpeg_end(np.asarray(image), Path(path).read_bytes())
 
 # %% ../nbs/01_images.ipynb #13ae65fa
 def _decode(image: Image.Image) -> np.ndarray:
@@ -146,8 +170,12 @@ def _decode_bytes(data: bytes) -> np.ndarray:
             flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
             if pixels is not None:
+                _check_jpeg_end(pixels, data)
                 return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
-        return _decode(image)
+        pixels = _decode(image)
+        if image.format == "JPEG":
+            _check_jpeg_end(pixels, data)
+        return pixels
 
 
 def read_image(

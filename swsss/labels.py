@@ -296,21 +296,18 @@ def import_labels(
     export: Path,  # a zip, JSON or folder as `open_export` reads it, such as CVAT's, or a folder of NAME.png
     label_dir: Path,  # a label folder: its own labels of these names are replaced; made if it does not exist
     folder: VOCFolder | PhotoFolder,  # whose photos these are
-) -> tuple[list, list]:  # names imported, names that the folder does not list
+    empty_is_background: bool = False,  # photos without annotations show background, in files of other tools too
+) -> tuple[list, list]:  # names imported; what was left out, a sentence for each kind
     "Put labels made or corrected elsewhere into a label folder; all are checked before any is replaced."
-    listed, label_dir = set(folder.names), Path(label_dir)
-    with open_export(export, folder.classes) as labels:
-        known = {name: read for name, read in labels.items() if name in listed}
-        if not known:
-            raise ValueError(
-                f"{export} holds no label named as a photo of {folder.root}, such as {folder.names[0]}.png"
-            )
-        for name, read in known.items():  # before anything is replaced
+    label_dir = Path(label_dir)
+    how = (folder.names, empty_is_background, lambda name: folder.image(name).shape[:2])
+    with open_export(export, folder.classes, *how) as labels:
+        for name, read in labels.items():  # before anything is replaced
             check_label(read(), folder, name, f"{export}: the label of {name}")
         if not (label_dir / "labels.json").exists():
             claim_label_folder(label_dir, {"imported": True})
-        write_corrected(label_dir, ((name, read()) for name, read in known.items()))
-    return list(known), [name for name in labels if name not in listed]
+        write_corrected(label_dir, ((name, read()) for name, read in labels.items()))
+        return list(labels), labels.left_out()
 
 # %% ../nbs/22_labels.ipynb #960493e4
 AS_MASKS = ("accepted", "corrected")  # labels that a person vouches for
