@@ -45,8 +45,8 @@ REMEDIES = {
     "list empty": "write one image name a line into this file",
     "name not usable": "write only the file's name, as it is in JPEGImages",
     "name twice": "take the second one out",
-    "file name not usable": "no list can hold a name that is not UTF-8, or that has a line end in it. This renames them: "
-    "python -c \"from swsss.lists import rename_readable; rename_readable(r'{root}')\"",
+    "file name not usable": "no list can hold a name that is not UTF-8, or that has a line end in it. This renames "
+    "them: python -c \"from swsss.lists import rename_readable; rename_readable(r'{root}')\"",
     "learned from and judged on": "take these out of val.txt, or out of train.txt and trainaug.txt",
     "classes not usable": "one class a line in classes.txt: background first, each once, at most 255, no ;",
     "table not usable": "columns image,tags with a comma between them; one row an image; tags joined by ;",

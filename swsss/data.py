@@ -70,7 +70,7 @@ def find_voc(
     "Where the photos are, at `root` or below it."
     root = project_path(root)
     if is_unreadable(root):
-        raise ValueError(f"{ascii(str(root))}: no list can hold this path; rename the folder that is not UTF-8")
+        raise ValueError(f"{str(root)!a}: no list can hold this path; rename the folder that is not UTF-8")
     places = [root / layout for layout in _LAYOUTS if (root / layout / "JPEGImages").is_dir()]
     listed = [place for place in places if (place / "ImageSets" / "Segmentation").is_dir()]
     if places:

@@ -134,7 +134,7 @@ def list_text(
     "Names as a list; an error where it would be read back as other names."
     names = list(names)
     if wrong := next((name for name in names if parse_list(name) != ([name], [])), None):
-        raise ValueError(f"{path} cannot hold the name {ascii(wrong)}: rename its photo, and its mask with it")
+        raise ValueError(f"{path} cannot hold the name {wrong!a}: rename its photo, and its mask with it")
     if twice := next((name for name, count in Counter(names).items() if count > 1), None):
         raise ValueError(f"{path} cannot hold the name {short(twice)} twice")
     return "".join(f"{name}\n" for name in names)

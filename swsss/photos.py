@@ -67,8 +67,8 @@ class PhotoFolder:
         if unreadable:
             code = f"from swsss.lists import rename_readable; rename_readable(r'{self.root}')"
             self.left_out = (
-                f"{len(unreadable)} photo(s) left out, such as {short(min(unreadable))}: no list can hold a name that is "
-                f'not UTF-8, or that has a line end in it. This renames them: python -c "{code}"'
+                f"{len(unreadable)} photo(s) left out, such as {short(min(unreadable))}: no list can hold a name that "
+                f'is not UTF-8, or that has a line end in it. This renames them: python -c "{code}"'
             )
 
     def _read_tags(self) -> dict[str, tuple[int, ...]]:

@@ -377,7 +377,8 @@ def iou_bars(
         at = np.arange(len(classes)) + (i - (len(ious) - 1) / 2) * width
         label = plain(f"{name}, mIoU {table.loc['mIoU', name]:.1f}")
         ax.bar(at, table[name][: len(classes)], width, label=label, color=colours[i % len(colours)])
-    ax.set_xticks(np.arange(len(classes)), map(plain, classes), rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
+    style = {"rotation": 45, "ha": "right", "rotation_mode": "anchor", "fontsize": 8}
+    ax.set_xticks(np.arange(len(classes)), [plain(name) for name in classes], **style)
     ax.set(ylabel="IoU, %", ylim=(0, 100), xlim=(-0.6, len(classes) - 0.4))
     ax.set_title(plain(title), fontsize=9)
     ax.spines[["top", "right"]].set_visible(False)
