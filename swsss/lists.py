@@ -495,9 +495,9 @@ def require_same_classes(
     if not known or known == now:
         return
     listing = Path(folder.root) / "classes.txt"
-    here = listing if listing.is_file() else f"{folder.root} (no classes.txt, so VOC's classes)"
+    here = listing if listing.is_file() else f"{folder.root}, which has no classes.txt,"
     lines = ", ".join(map(short, known[:30])) + f" and {len(known) - 30} more" * (len(known) > 30)
     raise ValueError(
-        f"{place} was made for other classes than {here} has now: {_class_difference(known, now)}. Make its lines what "
-        f"they were ({lines}), or train and label anew for the classes of now, under a new name."
+        f"{place} was made for other classes than {here} has now: {_class_difference(known, now)}. Let classes.txt say "
+        f"what it said then ({lines}), or train and label anew for the classes of now, under a new name."
     )
