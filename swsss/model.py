@@ -100,7 +100,7 @@ def read_pickled(
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # PyTorch's own words advise to run the code in the file
         how = "it may be damaged: take another copy"
-        if "Unsupported" in str(error):
+        if "Unsupported global" in str(error):
             how = "it holds Python objects, which would run code: where it was made, save model.state_dict() alone"
         elif isinstance(error, ValueError) and not isinstance(error, BadZipFile):
             how = short(error)
