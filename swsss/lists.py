@@ -133,10 +133,11 @@ def list_text(
 ) -> str:  # a line each
     "Names as a list; an error where it would be read back as other names."
     names = list(names)
-    if wrong := next((name for name in names if parse_list(name) != ([name], [])), None):
-        raise ValueError(f"{path} cannot hold the name {wrong!a}: rename its photo, and its mask with it")
-    if twice := next((name for name, count in Counter(names).items() if count > 1), None):
-        raise ValueError(f"{path} cannot hold the name {short(twice)} twice")
+    for name in names:
+        if parse_list(name) != ([name], []):
+            raise ValueError(f"{path} cannot hold the name {name[:200]!a}: rename its photo, and its mask with it")
+    if len(set(names)) < len(names):
+        raise ValueError(f"{path} cannot hold the name {short(Counter(names).most_common(1)[0][0])} twice")
     return "".join(f"{name}\n" for name in names)
 
 
@@ -342,7 +343,7 @@ def rename_readable(
             else:
                 old.rename(new)
                 renamed.append(new.name)
-    print(f"{len(renamed)} names are new" + f", such as {renamed[0]}" * bool(renamed))
+    print(f"{len(renamed)} names are new" + "".join(f", such as {name}" for name in renamed[:1]))
     return renamed
 
 
