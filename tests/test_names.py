@@ -180,7 +180,7 @@ def test_classes_are_what_their_lines_say_or_a_fault(tmp_path_factory, names):
     (root / "voc/classes.txt").write_text(text, encoding="utf-8", newline="\n")
     folder = VOCFolder(root / "voc")
     if not any(kind == "classes not usable" for kind, _ in folder.faults):
-            meant = [unicodedata.normalize("NFC", name).strip() for name in re.split("\r\n|\r|\n", text)]
+        meant = [unicodedata.normalize("NFC", name).strip() for name in re.split("\r\n|\r|\n", text)]
         assert list(folder.classes) == [name for name in meant if name]
 
 
