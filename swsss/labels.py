@@ -387,8 +387,8 @@ def require_classes(
     folder: VOCFolder | PhotoFolder,
 ) -> None:
     "Refuse labels, or a run, that were made for other classes than the folder's."
-    known = read_json(Path(place) / "labels.json", {}).get("classes")
-    known = known or run_classes(place) or run_classes(Path(place).parent)  # labels of older versions lie in their run
+    about = read_json(Path(place) / "labels.json", {})  # of older versions without classes: they lie in their run
+    known = about.get("classes") or run_classes(Path(place).parent if about else place)
     require_same_classes(known, place, folder)
 
 
