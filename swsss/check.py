@@ -32,11 +32,12 @@ from swsss.images import (
     check_bytes,
     decode_whole,
     has_end,
+    meant_classes,
     open_labels,
     open_photo,
     orientation,
 )
-from .lists import read_annotation, short, tag_indices
+from .lists import read_annotation, readable_name, short, tag_indices
 
 # %% ../nbs/04_check.ipynb #f53ba8c0
 REMEDIES = {
@@ -44,6 +45,8 @@ REMEDIES = {
     "list empty": "write one image name a line into this file",
     "name not usable": "write only the file's name, as it is in JPEGImages",
     "name twice": "take the second one out",
+    "file name not usable": "no list can hold a name that is not UTF-8, or that has a line end in it. This renames "
+    "them: python -c \"from swsss.lists import rename_readable; rename_readable(r'{root}')\"",
     "learned from and judged on": "take these out of val.txt, or out of train.txt and trainaug.txt",
     "classes not usable": "one class a line in classes.txt: background first, each once, at most 255, no ;",
     "table not usable": "columns image,tags with a comma between them; one row an image; tags joined by ;",
@@ -71,6 +74,10 @@ REMEDIES = {
     "mask void throughout": "255 everywhere teaches nothing: draw the mask, or take the image out of the list",
     "masks show no class": "all are background throughout: are these the right masks?",
     "mask of another size": "the mask must have the height and width of the upright photo",
+    "mask renumbered": "the colours are VOC's, under other numbers than VOC's, as a program leaves them that saves few "
+    "colours. If the colours are right, this numbers them anew and keeps the masks as they were beside: python -c "
+    "\"from swsss.data import renumber_masks; renumber_masks(r'{root}')\". If the numbers are right, "
+    "renumber_masks(r'{root}', keep_numbers=True) colours them anew",
     "mask with unknown index": "use indices of classes, or 255 for void; or add the class to classes.txt",
 }
 MAX_LINES_A_KIND = 20
@@ -129,6 +136,7 @@ class Finding(NamedTuple):
     size: tuple[int, int] = (0, 0)  # (H, W), upright
     stored: tuple[int, int] = (0, 0)  # (H, W) as stored, before EXIF orientation
     seen: tuple = ()  # image: 'grey', 'alpha', 'rotated'; mask: its indices; annotation: its names
+    meant: tuple = ()  # mask: the classes of these indices by their colours, where those say something else
 
 
 def _examine_image(path: Path, deep: bool) -> Finding:
@@ -151,8 +159,8 @@ def _examine_mask(path: Path, deep: bool) -> Finding:
         image.verify()
     with open_labels(path) as image:
         indices = np.flatnonzero(np.bincount(np.asarray(image).ravel(), minlength=256))
-        size = image.height, image.width
-    return Finding("", "", size, size, tuple(indices.tolist()))
+        size, meant = (image.height, image.width), meant_classes(image, indices)
+    return Finding("", "", size, size, tuple(indices.tolist()), meant)
 
 
 def _examine_annotation(path: Path, deep: bool) -> Finding:
@@ -178,7 +186,7 @@ def examine(
         return Finding(_DAMAGED[what], short(str(error).replace(f"{path}: ", ""), 120))
 
 # %% ../nbs/04_check.ipynb #27edbb25
-_CACHE_VERSION = 2  # raise it when something else is found than before
+_CACHE_VERSION = 3  # raise it when something else is found than before
 _CACHE_FILES = 500_000  # beyond, what is remembered of label folders long gone is dropped
 
 
@@ -283,6 +291,11 @@ def _judge_image(folder, name: str, findings: dict, strays: dict, report: Report
     notes["large"] += found.size[0] * found.size[1] > LARGE_PIXELS
 
 
+def _class_name(folder, k: int) -> str:
+    "A class, or void, for a message."
+    return "void" if k == IGNORE_INDEX else short(folder.classes[k], 40)
+
+
 def _judge_mask(folder, name: str, path: Path, findings: dict, report: Report) -> None:
     "Note what is wrong with one mask that will be used."
     found = findings[path]
@@ -296,6 +309,10 @@ def _judge_mask(folder, name: str, path: Path, findings: dict, report: Report) -
         size, wanted = (" x ".join(map(str, pair)) for pair in (found.size, image.size))
         hint = "; as the photo is stored, before its EXIF orientation" if found.size == image.stored else ""
         report.add("mask of another size", f"{where}: {size}, its image {wanted} (height x width){hint}")
+    if found.meant and all(k < folder.num_classes or k == IGNORE_INDEX for k in found.meant):
+        pairs = [(i, k) for i, k in zip(found.seen, found.meant, strict=True) if i != k]
+        names = [f"{i} has the colour of {k}, {_class_name(folder, k)}" for i, k in pairs[:5]]
+        return report.add("mask renumbered", f"{where}: {'; '.join(names)}{'; ...' * (len(pairs) > 5)}")
     unknown = [i for i in found.seen if folder.num_classes <= i < IGNORE_INDEX]
     if unknown:
         more = ", ..." if len(unknown) > 5 else ""
@@ -381,6 +398,14 @@ def _tagged_but_not_shown(folder, names: list[str], masks: dict[Path, str], find
     return [f"{sum(map(bool, tagged.values())):,} image(s) tagged with classes that no mask shows: {some}"]
 
 
+def _judge_file_names(folder, names: list[str], report: Report) -> None:
+    "Note photos and masks that would be used if a list could hold their names."
+    wanted = set(names)
+    for path in folder.unreadable:
+        if folder.derived or unicodedata.normalize("NFC", readable_name(path.stem)) in wanted:
+            report.add("file name not usable", _where(folder, path))
+
+
 def _judge_lists(folder, report: Report) -> None:
     "Note images that are learned from and judged on."
     learned = {f"{which}.txt": set(folder.listed(which)) for which in ("train", "trainaug")}
@@ -441,6 +466,7 @@ def check_folder(
         report.add("mask missing", f"{short(name)}.png")
     findings = examine_files(folder.root, _files_used(folder, names, masks), deep, progress)
     _judge_lists(folder, report)
+    _judge_file_names(folder, names, report)
     _judge_files(folder, names, masks, findings, report, notes)
     for part in (strong, set(folder.listed("val")) - strong):
         here = {name: path for path, name in masks.items() if name in part and path in findings}

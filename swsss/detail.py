@@ -16,7 +16,7 @@ from .data import VOCFolder
 from .files import find_device
 from .gallery import Gallery, encode
 from .images import cv2, read_labels
-from .model import load_checkpoint
+from .model import load_checkpoint, require_network_classes
 from .predict import predict_photo
 from .show import ERROR_COLOURS, ERROR_KINDS, class_name, classes_present, css_colour, error_kinds
 
@@ -41,11 +41,7 @@ class Networks:
     def _model(self, network):
         if network not in self.models:
             model = load_checkpoint(self.paths[network])
-            if model.num_classes != self.folder.num_classes:
-                raise ValueError(
-                    f"{self.paths[network]} knows {model.num_classes} classes, but the data has "
-                    f"{self.folder.num_classes}; pass the `data` that the run learned from."
-                )
+            require_network_classes(model, self.folder)
             self.models[network] = model.to(self.device)
         return self.models[network]
 

@@ -26,7 +26,7 @@ from .files import write_whole
 from .images import IGNORE_INDEX, cv2, read_labels
 from .labels import Judgements, own_label, read_corrected, read_scores
 from .lists import label_names
-from .show import add_legend, clear_palette, legend_patches, overlay, safe_palette
+from .show import add_legend, clear_palette, legend_patches, overlay, plain, safe_palette
 from .suggest import class_areas, expected_counts, kept_areas, suggested_order, sureness
 
 # %% ../nbs/32_gallery.ipynb #46f0e952
@@ -432,7 +432,7 @@ def show_page(
     for ax, name, (jpeg, error) in zip(axes.flat, names, thumbs, strict=False):
         if jpeg:
             ax.imshow(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB))
-        ax.set_title(f"{name}\n{'cannot be read' if error else score_text(gallery, name, sort)}", fontsize=7)
+        ax.set_title(f"{plain(name)}\n{'cannot be read' if error else score_text(gallery, name, sort)}", fontsize=7)
     present = np.flatnonzero(np.any([gallery.folder.tags(name) for name in names], axis=0))
     add_legend(fig, legend_patches([c for c in present if c > 0], gallery.folder.classes, clear_palette()))
     plt.close(fig)

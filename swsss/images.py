@@ -5,11 +5,13 @@
 # %% auto #0
 __all__ = ['IGNORE_INDEX', 'VOC_CLASSES', 'IMAGE_SUFFIXES', 'MAX_PIXELS', 'MAX_SIDE', 'LARGE_PIXELS', 'MAX_IMAGE_BYTES',
            'voc_palette', 'Refusal', 'check_bytes', 'open_image', 'open_photo', 'orientation', 'has_end',
-           'decode_whole', 'read_image', 'open_labels', 'read_labels', 'write_labels', 'write_beliefs', 'read_beliefs']
+           'decode_whole', 'read_image', 'open_labels', 'meant_classes', 'read_labels', 'write_labels', 'write_beliefs',
+           'read_beliefs']
 
 # %% ../nbs/01_images.ipynb #c9f14b48
 import io
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -206,6 +208,19 @@ def open_labels(
         return image
     image.close()
     raise Refusal(f"{bits} pixels, not 8-bit indices", "mask not indexed")
+
+
+def meant_classes(
+    image: Image.Image,  # of `open_labels`
+    used: Iterable[int],  # the indices in it
+) -> tuple[int, ...]:  # a class for each of `used`; () where the colours do not contradict the indices
+    "What the colours of a mask say, where all of them are VOC's, but not at VOC's indices."
+    used, palette = tuple(map(int, used)), image.getpalette("RGB") if image.mode == "P" else None
+    if not palette or len(palette) <= 3 * max(used, default=0) + 2:
+        return ()
+    classes = {tuple(colour): k for k, colour in enumerate(voc_palette().tolist())}
+    meant = tuple(classes.get(tuple(palette[3 * k : 3 * k + 3]), -1) for k in used)
+    return () if -1 in meant or meant == used else meant
 
 
 def read_labels(

@@ -25,7 +25,7 @@ from .gallery import encode
 from .images import cv2, read_labels, voc_palette
 from .results import Results, find_results
 from .run import find_snapshots, is_trained, list_runs, masks_of, read_metrics, read_recipe, short_name
-from .show import add_legend, css_colour, legend_patches, overlay, safe_palette, show_trust
+from .show import add_legend, css_colour, legend_patches, overlay, plain, safe_palette, show_trust
 from .widgets import STATIC, Keys, button, dropdown, explorer_box, row, shown_live
 
 # %% ../nbs/35_learning.ipynb #3e7cba0a
@@ -94,7 +94,7 @@ def plot_class_iou(
     for name in ious:
         style = {"color": "0.8", "linewidth": 0.8, "zorder": 1}
         if name in named:
-            style = {"color": named[name], "linewidth": 1.6, "label": name, "zorder": 2}
+            style = {"color": named[name], "linewidth": 1.6, "label": plain(name), "zorder": 2}
         ax.plot(metrics["iteration"], 100 * ious[name], **style)
     ax.plot(metrics["iteration"], 100 * ious.mean(axis=1), color="black", linewidth=2, label="mean", zorder=3)
     _bare(ax, "running IoU of PseudoNet, %", ylim=(0, 100))

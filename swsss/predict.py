@@ -22,7 +22,7 @@ from .augment import normalise, reduced, smallest_side
 from .data import VOCFolder
 from .evaluate import evaluate_labels
 from .images import LARGE_PIXELS
-from .model import TAG_SIDE, tag_shift
+from .model import TAG_SIDE, require_network_classes, tag_shift
 
 # %% ../nbs/17_predict.ipynb #f2941c72
 def _scaled(images, scale):
@@ -560,6 +560,7 @@ def evaluate_network(
 ) -> np.ndarray:  # (C, C) int64 confusion, rows are the labels
     "Confusion of a network's maps with the masks."
     settings = {**SETTINGS, **settings}
+    require_network_classes(model, folder)
     if settings["crf"]:
         load_crf()
 

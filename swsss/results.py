@@ -17,6 +17,7 @@ import torch
 from .data import VOCFolder, open_folder
 from .files import project_path
 from .images import write_labels
+from .labels import require_classes
 from .model import DeepLabV3Plus, save_checkpoint
 from .run import data_of, find_run, list_runs, newest_run
 
@@ -74,7 +75,10 @@ def find_results(
     if label_dir is None and run_dir is None:
         return None
     known = data_of(run_dir) if run_dir and not data and (run_dir / "run.json").is_file() else None
-    return Results(VOCFolder(known) if known else open_folder(data), label_dir, run_dir)
+    folder = VOCFolder(known) if known else open_folder(data)
+    for place in filter(None, (label_dir, run_dir)):
+        require_classes(place, folder)
+    return Results(folder, label_dir, run_dir)
 
 
 def what_is_missing(

@@ -29,7 +29,7 @@ from .batches import Batch, PairedBatches
 from .data import VOCFolder
 from .evaluate import DynamicEvaluation
 from .files import find_device, project_path
-from .model import TAG_SIDE, DeepLabV3Plus, load_network, quick_depthwise
+from .model import TAG_SIDE, DeepLabV3Plus, load_network, quick_depthwise, require_network_classes
 from .pct import Losses, pct_losses, supervised_losses, two_halves
 from .recipe import LossRecipe, NetworkRecipe, OptimizerRecipe, Recipe, RoundsRecipe, Span
 from .rounds import believed_losses, class_bias, tag_losses, write_round
@@ -172,11 +172,13 @@ def record_pass(
 def find_tagger(
     path: str,  # a run folder or its network's file, relative to the project's root
     network: DeepLabV3Plus,  # that is to use it
+    folder: VOCFolder,  # that it is to see: its classes are those that the other knows
 ) -> nn.Module:
     "The tag network of another run; one sentence where it has none or another kind."
     found = project_path(path)
     other = load_network(found if found.is_file() else networks_of(found)["hybrid"], device="cpu")
-    same = {name: getattr(network, name) == getattr(other, name) for name in ("num_classes", "longest_side")}
+    require_network_classes(other, folder)
+    same = {"longest_side": network.longest_side == other.longest_side}
     same["backbone"] = other.config["backbone"] == network.config["backbone"]
     if not other.tag_belief or not all(same.values()):
         wrong = "no tag network" if not other.tag_belief else f"another {next(n for n in same if not same[n])}"
@@ -196,7 +198,7 @@ def begin_span(
         network.tagger.start_at(torch.from_numpy(np.mean(shown, 0)))
     elif network.tag_belief:
         if tagger:
-            network.tagger.load_state_dict(find_tagger(tagger, network).state_dict())
+            network.tagger.load_state_dict(find_tagger(tagger, network, folder).state_dict())
         network.backbone.load_state_dict(network.tagger.backbone.state_dict())
 
 
