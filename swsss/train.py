@@ -13,6 +13,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -304,9 +305,38 @@ def measure(
     return row | {f"iou:{name}": value for name, value in zip(classes, class_iou, strict=True)}
 
 # %% ../nbs/21_train.ipynb #b45c52df
+class _PatientOS(ModuleType):
+    "Stands for `os` in a kernel's watch over its parent: asks the loop to stop, and exits when that has ended."
+
+    def __init__(self, asked: threading.Event, ended: threading.Event):
+        super().__init__("os")
+        self.__dict__.update(vars(os), asked=asked, ended=ended, _exit=self._exit_later)
+
+    def _exit_later(self, code: int) -> None:
+        self.asked.set()
+        self.ended.wait()
+        time.sleep(2)  # for what is left to be closed
+        os._exit(code)
+
+
+@contextmanager
+def _watch_asks(asked: threading.Event):
+    "In a kernel whose parent dies: the loop is asked to stop, instead of the process ended."
+    watch, ended = sys.modules.get("ipykernel.parentpoller"), threading.Event()
+    if watch is None:
+        yield
+        return
+    before, watch.os = watch.os, _PatientOS(asked, ended)
+    try:
+        yield
+    finally:
+        watch.os = before
+        ended.set()
+
+
 @contextmanager
 def stop_kindly():
-    "Within it SIGINT and SIGTERM set the event it gives, instead of ending the process."
+    "Within it SIGINT, SIGTERM and the death of a kernel's parent set the event it gives, and end nothing."
     asked = threading.Event()
 
     def ask(number, frame):
@@ -319,7 +349,8 @@ def stop_kindly():
         return
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield asked
+        with _watch_asks(asked):
+            yield asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -375,7 +406,7 @@ def train(
                 bar.set_postfix_str(f"loss {row['total']:.3f}{weight}, lr {rate:.2g}", False)
             if (iteration % books.snapshot_every == 0 or last) and batch.num_strong:
                 run.snapshot(iteration, networks["hybrid"], watched)
-            if iteration % books.save_every == 0 or iteration in ends or stop.is_set():
+            if iteration % books.save_every == 0 or iteration in ends or stop.is_set() or run.is_due():
                 run.save(iteration, **state)
             if stop.is_set() and not last:
                 raise KeyboardInterrupt(f"stopped as asked after iteration {iteration}; the same command goes on")

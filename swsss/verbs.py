@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from IPython import get_ipython
 
 from .files import find_device, project_path
 from .recipe import GROUPS
+from .train import stop_kindly
 
 # %% ../nbs/24_verbs.ipynb #9a18f2b7
 class Parameters:
@@ -98,6 +100,19 @@ def is_done(
     return bool(ended) and not left and about.get("parameters") == parameters
 
 
+def _run_until_asked_to_stop(command: list[str]) -> tuple[int, str]:
+    "Exit code and errors of a command; it goes when this process is asked to go."
+    how = {"cwd": project_path("."), "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    with stop_kindly() as stop, subprocess.Popen(command, **how) as child:
+        while True:
+            with suppress(subprocess.TimeoutExpired):
+                _, errors = child.communicate(timeout=1)
+                return child.returncode, errors
+            if stop.is_set():
+                child.terminate()
+                raise KeyboardInterrupt("stopped as asked; the same command goes on")
+
+
 def run_step(
     verb: str,  # a notebook of nbs/, without its ending
     notebook: Path,  # where the executed copy goes
@@ -111,9 +126,8 @@ def run_step(
         return False
     begun = time.monotonic()
     notebook.parent.mkdir(parents=True, exist_ok=True)
-    command = step_command(verb, notebook, parameters)
-    done = subprocess.run(command, cwd=project_path("."), capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{verb} stopped; its notebook so far is {notebook}\n{done.stderr[-3000:]}")
+    code, errors = _run_until_asked_to_stop(step_command(verb, notebook, parameters))
+    if code:
+        raise RuntimeError(f"{verb} stopped; its notebook so far is {notebook}\n{errors[-3000:]}")
     print(f"  {verb}: {time.monotonic() - begun:.0f} s, {notebook}")
     return True
