@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['SECONDS_BETWEEN_CHECKPOINTS', 'without_secrets', 'surroundings', 'differences', 'pack_state', 'unpack_state',
-           'read_old_state', 'add_advice', 'Run', 'list_runs', 'is_trained', 'is_stage2', 'is_stage1', 'newest_run',
-           'find_run', 'short_name', 'read_recipe', 'data_of', 'read_metrics', 'find_snapshots', 'masks_of',
-           'cpu_seconds', 'networks_of', 'load']
+           'read_old_state', 'add_advice', 'changes', 'copy_whole', 'Run', 'list_runs', 'is_trained', 'is_stage2',
+           'is_stage1', 'newest_run', 'find_run', 'short_name', 'read_recipe', 'data_of', 'read_metrics',
+           'find_snapshots', 'masks_of', 'cpu_seconds', 'networks_of', 'load']
 
 # %% ../nbs/20_run.ipynb #a0946005
 import errno
@@ -17,6 +17,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable
 from importlib.metadata import version
@@ -34,6 +35,7 @@ from tqdm import tqdm
 
 from . import __version__
 from .augment import reduced
+from .check import digest_files
 from .data import VOCFolder
 from .evaluate import DynamicEvaluation
 from .files import file_digest, project_path, read_json, write_json, write_whole
@@ -206,6 +208,37 @@ def add_advice(
         )
 
 
+def changes(
+    there: dict,  # of `VOCFolder.contents`, and 'strong': the names that are learned from
+    here: dict,  # the same of now
+) -> list[str]:  # '1 of the masks, such as strong_0003'
+    "What differs between what a run began with and what is there now."
+    found = [name for name in ("classes", "tags") if there[name] != here[name]]
+    found += [f"{which}.txt" for which, digest in there["lists"].items() if digest != here["lists"][which]]
+    if there["strong"] != here["strong"]:
+        others = sorted(set(there["strong"]) ^ set(here["strong"])) or ["their order"]
+        found.append(f"which masks are learned from, such as {others[0]}")
+    for what in ("photos", "masks"):
+        names = [name for name in {**there[what], **here[what]} if there[what].get(name) != here[what].get(name)]
+        found += [f"{len(names)} of the {what}, such as {names[0]}"] if names else []
+    return found
+
+
+def copy_whole(
+    files: dict[str, Path],  # name -> a PNG
+    folder: Path,  # does not exist
+) -> None:
+    "Copy PNGs into a folder of their own, all of them or none."
+    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder.parent) as unfinished:
+        place = Path(unfinished) / "all"
+        place.mkdir()
+        for name, path in files.items():
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, place / f"{name}.png")
+        os.sync()  # one for all: waiting for each would take minutes
+        place.rename(folder)
+
+
 SECONDS_BETWEEN_CHECKPOINTS = 40  # at most, and the step that a run is in: less than a minute is lost
 
 
@@ -218,8 +251,10 @@ class Run:
         recipe: Recipe,
         folder: VOCFolder,  # what is learned from
         origin: dict | None = None,  # of stage 2's labels, kept in stage2.json; None in stage 1
+        strong: Iterable[str] = (),  # names of images whose masks or labels are learned from
     ):
         self.path, self.recipe, self.folder, self.origin = Path(path), recipe, folder, origin
+        self.strong = list(strong)  # as `folder`, in stage 2 those that the run began with, once it is entered
         self.resume, self.events = self.path / "resume", None
         self.seconds_before, self.begun = 0.0, time.process_time()
         self.saved, self.saving_took = time.monotonic(), 0.0
@@ -255,23 +290,73 @@ class Run:
 
     def _claim(self):
         "Start the folder, or refuse to mix two runs in it; bookkeeping may change."
-        wanted = {"recipe": self.recipe.flat(), "data": self.folder.fingerprint()}
-        about = self.path / "recipe.json"
-        if about.is_file():
-            there = read_json(about)
-            deciding = [name for name, group in GROUPS.items() if group != "bookkeeping"]
-            plain = Recipe.paper().flat()  # a field that a run's version did not have means what that version did
-            recipes = ({name: kept["recipe"].get(name, plain[name]) for name in deciding} for kept in (there, wanted))
-            differ = differences(*recipes) + (["the data"] if there["data"] != wanted["data"] else [])
-            if differ:
-                raise ValueError(
-                    f"{self.path} holds another run: {', '.join(differ)} differ. Pass another name for this one."
-                )
-        else:
+        about, wanted = self.path / "recipe.json", {"recipe": self.recipe.flat(), "data": self.folder.fingerprint()}
+        begun, began_with = read_json(about, {}), read_json(self.path / "data.json", {})
+        if began_with and begun:
+            now, wanted["data"] = self._take_up(began_with), begun["data"]
+            changed = changes(began_with, now)
+        else:  # a new run, or one of a version that knew its data by their sizes
+            changed = ["something"] if begun and begun["data"] != wanted["data"] else []
+        deciding = [name for name, group in GROUPS.items() if group != "bookkeeping"]
+        plain = Recipe.paper().flat()  # a field that a run's version did not have means what that version did
+        recipes = [{name: kept["recipe"].get(name, plain[name]) for name in deciding} for kept in (begun or wanted, wanted)]
+        if differ := differences(*recipes) + ["the data"] * bool(changed):
+            which = f" ({'; '.join(changed)}): put them back as they were, or pass" if changed else ". Pass"
+            raise ValueError(f"{self.path} holds another run: {', '.join(differ)} differ{which} another name for this one.")
+        if not begun:
             write_json(self.path / "run.json", surroundings() | {"data": str(self.folder.root)})
             if self.origin is not None:
                 write_json(self.path / "stage2.json", self.origin)
+        if not (began_with and begun) and not self.finished():
+            self._begin()
         write_json(about, wanted)
+
+    def _begin(self):
+        "Keep what the run begins with: its labels, and the digests of all."
+        labels, kept = self._labels_elsewhere(), self.path / "stage2"
+        shutil.rmtree(kept, ignore_errors=True)
+        if labels:
+            copy_whole(labels, kept)
+            self._learn_from_kept(labels)
+        write_json(self.path / "data.json", self._contents() | {"strong": self.strong, "labels": list(labels)})
+
+    def _take_up(self, began_with: dict) -> dict:  # as `began_with`
+        "Go on with the labels that the run began with, and say it where others are there now."
+        labels = self._labels_elsewhere()
+        if began_with["labels"]:
+            self._say_what_changed(began_with, labels)
+            self.strong = began_with["strong"]
+            self._learn_from_kept(began_with["labels"])
+        now = self._contents() | {"strong": self.strong}
+        if self.finished():  # its labels are gone
+            now["masks"] |= {name: began_with["masks"][name] for name in began_with["labels"]}
+        return now
+
+    def _contents(self) -> dict:
+        "What is learned from and judged by, as `VOCFolder.contents`."
+        return self.folder.contents([*self.strong, *self.folder.listed("val")])
+
+    def _labels_elsewhere(self) -> dict[str, Path]:
+        "Labels to be learned from that lie in a folder which is not the run's own: others may write there."
+        labels = self.folder.labels_beside(self.strong)
+        return {} if (self.path / "masks") in {path.parent for path in labels.values()} else labels
+
+    def _learn_from_kept(self, labels: Iterable[str]):
+        "Take these names' labels from the run's own folder."
+        kept = self.path / "stage2"
+        kept.mkdir(exist_ok=True)
+        self.folder = self.folder.with_labels(kept, keep=set(self.strong) - set(labels))
+
+    def _say_what_changed(self, began_with: dict, labels: dict[str, Path]):
+        "One sentence where the labels there now are not those that the run began with."
+        there = digest_files(self.folder.root, [path for path in labels.values() if path.is_file()])
+        before = {name: began_with["masks"].get(name) for name in began_with["labels"]}
+        now = {name: there.get(path) for name, path in labels.items()}
+        if differ := [name for name in {**before, **now} if before.get(name) != now.get(name)]:
+            print(
+                f"{len(differ)} labels, such as {differ[0]}, are not as they were when {self.path} began. It goes on with "
+                "those that it began with; pass another name to learn from those there are now."
+            )
 
     def _tidy(self):
         "Remove what is of no use any more: half-written files; of a finished run the checkpoints and rounds."
@@ -279,9 +364,9 @@ class Run:
             file for where in ("", "resume/", "snapshots/*/", "rounds/*/") for file in self.path.glob(f"{where}.tmp*")
         ]
         for left in [path for _, path in self.checkpoints()] if self.finished() else unfinished:
-            left.unlink()
-        if self.finished():
-            shutil.rmtree(self.path / "rounds", ignore_errors=True)
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        for gone in ("rounds", "stage2") if self.finished() else ():
+            shutil.rmtree(self.path / gone, ignore_errors=True)
 
     def cpu_seconds(self) -> float:
         "Processor time of this process for the run, what was spent before it was stopped included."

@@ -366,9 +366,10 @@ def train(
 ) -> None:
     "Train one method to its end; stopped at any moment, the same call goes on."
     device, books = torch.device(device or find_device()), recipe.bookkeeping
-    with Run(path, recipe, folder, origin) as run, stop_kindly() as stop:
+    with Run(path, recipe, folder, origin, strong) as run, stop_kindly() as stop:
         if run.finished():
             return print(f"{run.path} is trained already")
+        folder, strong = run.folder, run.strong
         torch.manual_seed(recipe.seed)
         names = ("hybrid", "pseudo") if recipe.loss.method == "pct" else ("hybrid",)
         asks = recipe.loss.method == "rounds" or (recipe.teaching.tagger and len(names) == 1)
