@@ -235,7 +235,8 @@ def copy_whole(
         for name, path in files.items():
             (place / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, place / f"{name}.png")
-        os.sync()  # one for all: waiting for each would take minutes
+        if hasattr(os, "sync"):  # not on Windows
+            os.sync()  # one for all: waiting for each would take minutes
         place.rename(folder)
 
 
@@ -290,26 +291,35 @@ class Run:
 
     def _claim(self):
         "Start the folder, or refuse to mix two runs in it; bookkeeping may change."
-        about, wanted = self.path / "recipe.json", {"recipe": self.recipe.flat(), "data": self.folder.fingerprint()}
-        begun, began_with = read_json(about, {}), read_json(self.path / "data.json", {})
-        if began_with and begun:
-            now, wanted["data"] = self._take_up(began_with), begun["data"]
-            changed = changes(began_with, now)
-        else:  # a new run, or one of a version that knew its data by their sizes
-            changed = ["something"] if begun and begun["data"] != wanted["data"] else []
-        deciding = [name for name, group in GROUPS.items() if group != "bookkeeping"]
-        plain = Recipe.paper().flat()  # a field that a run's version did not have means what that version did
-        recipes = [{name: kept["recipe"].get(name, plain[name]) for name in deciding} for kept in (begun or wanted, wanted)]
-        if differ := differences(*recipes) + ["the data"] * bool(changed):
-            which = f" ({'; '.join(changed)}): put them back as they were, or pass" if changed else ". Pass"
-            raise ValueError(f"{self.path} holds another run: {', '.join(differ)} differ{which} another name for this one.")
-        if not begun:
+        about, data = self.path / "recipe.json", self.path / "data.json"
+        begun = read_json(about, {})
+        wanted = {"recipe": self.recipe.flat(), "data": begun.get("data") or self.folder.fingerprint()}
+        if begun:
+            self._compare(begun, read_json(data, {}))
+        else:
             write_json(self.path / "run.json", surroundings() | {"data": str(self.folder.root)})
             if self.origin is not None:
                 write_json(self.path / "stage2.json", self.origin)
-        if not (began_with and begun) and not self.finished():
+        if not self.finished() and not (begun and data.is_file()):
             self._begin()
         write_json(about, wanted)
+
+    def _compare(self, begun: dict, began_with: dict):
+        "Refuse another recipe than the run has begun with, or other data."
+        deciding = [name for name, group in GROUPS.items() if group != "bookkeeping"]
+        plain = Recipe.paper().flat()  # a field that a run's version did not have means what that version did
+        recipes = begun["recipe"], self.recipe.flat()
+        recipes = ({name: kept.get(name, plain[name]) for name in deciding} for kept in recipes)
+        differ, changed = differences(*recipes), []
+        if began_with:
+            changed = changes(began_with, self._take_up(began_with))
+        elif begun["data"] != self.folder.fingerprint():  # a version that knew its data by their sizes
+            changed = ["lists, tags or the size of a file"]
+        if differ or changed:
+            differ += ["the data"] if changed else []
+            put_back = f" ({'; '.join(changed)}): put them back as they were, or pass" if changed else ". Pass"
+            fault = f"{self.path} holds another run: {', '.join(differ)} differ"
+            raise ValueError(f"{fault}{put_back} another name for this one.")
 
     def _begin(self):
         "Keep what the run begins with: its labels, and the digests of all."
@@ -354,8 +364,8 @@ class Run:
         now = {name: there.get(path) for name, path in labels.items()}
         if differ := [name for name in {**before, **now} if before.get(name) != now.get(name)]:
             print(
-                f"{len(differ)} labels, such as {differ[0]}, are not as they were when {self.path} began. It goes on with "
-                "those that it began with; pass another name to learn from those there are now."
+                f"{len(differ)} labels, such as {differ[0]}, are not as they were when {self.path} began. It learns "
+                "from those that it began with; pass another name to learn from those there are now."
             )
 
     def _tidy(self):
