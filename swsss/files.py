@@ -63,8 +63,9 @@ def write_whole(
     try:
         unfinished.touch()
         mode = unfinished.stat().st_mode
+        unfinished.unlink()
         write(unfinished)
-        if unfinished.stat().st_mode != mode:  # a library put a file of its own in its place
+        if unfinished.stat().st_mode != mode:
             unfinished.chmod(mode)
         _flush(unfinished)
         os.replace(unfinished, path)
