@@ -198,8 +198,8 @@ def require_more_than_one(
             kind = "round" if span.kind == "round" else "num"
             raise ValueError(
                 f"backbone={network.config['backbone']} normalises over the images of a batch and learns from no image "
-                f"alone, which {kind}_strong={span.num_strong} and {kind}_weak={span.num_weak} ask of it: pass 2 or more "
-                "of each, or take another backbone."
+                f"alone, which {kind}_strong={span.num_strong} and {kind}_weak={span.num_weak} ask of it: pass 2 or "
+                "more of each, or take another backbone."
             ) from None
 
 
