@@ -349,11 +349,12 @@ class Run:
     def _labels_elsewhere(self) -> dict[str, Path]:
         "Labels to be learned from that lie in a folder which is not the run's own: others may write there."
         labels = self.folder.labels_beside(self.strong)
-        return {} if (self.path / "masks") in {path.parent for path in labels.values()} else labels
+        own = (self.path / "masks").absolute()
+        return {} if own in {path.parent for path in labels.values()} else labels
 
     def _learn_from_kept(self, labels: Iterable[str]):
         "Take these names' labels from the run's own folder."
-        kept = self.path / "stage2"
+        kept = (self.path / "stage2").absolute()
         kept.mkdir(exist_ok=True)
         self.folder = self.folder.with_labels(kept, keep=set(self.strong) - set(labels))
 
