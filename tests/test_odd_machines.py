@@ -13,7 +13,7 @@ import pytest
 import torch
 from jupyter_client.manager import start_new_kernel
 from packaging.requirements import Requirement
-from run_folder import PATIENCE, QUICK
+from run_folder import PATIENCE, QUICK, results
 from run_verb import ROOT, run_verb
 
 from swsss import train as train_room
@@ -216,3 +216,29 @@ def test_no_version_with_a_published_advisory_is_allowed():
     first_without = {"opencv-python": "4.12.0.88", "pillow": "11.3.0", "filelock": "3.20.1", "jupyterlab": "4.4.8"}
     assert [name for name, version in last_with_one.items() if version in asked[name]] == []
     assert [name for name, version in first_without.items() if version not in asked[name]] == []
+
+
+# a newer Python
+
+FORKSERVER = """
+import multiprocessing, torch
+from swsss.data import VOCFolder
+from swsss.recipe import Recipe
+from swsss.train import train
+multiprocessing.set_start_method({method!r})
+torch.set_num_threads(1)
+folder = VOCFolder({root!r})
+train(Recipe.demo(**{changes!r}), folder, folder.listed("train"), {run!r}, "cpu")
+"""
+
+
+def test_workers_that_are_not_forked(demo, tmp_path):
+    "Python 3.14 begins them from a server on Linux, as macOS and Windows spawn them: all they need must be pickled."
+    changes = QUICK.flat() | {"workers": 2, "iterations": 4}
+    ended = {}
+    for method in ("fork", "forkserver", "spawn"):
+        code = FORKSERVER.format(method=method, root=str(demo), changes=changes, run=str(tmp_path / method))
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+        assert done.returncode == 0, done.stderr[-2000:]
+        ended[method] = results(tmp_path / method)
+    assert ended["forkserver"] == ended["fork"] == ended["spawn"]
