@@ -61,7 +61,12 @@ def write_whole(
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".tmp-{secrets.token_hex(6)}{path.suffix}")
     try:
+        unfinished.touch()
+        mode = unfinished.stat().st_mode
+        unfinished.unlink()
         write(unfinished)
+        if unfinished.stat().st_mode != mode:
+            unfinished.chmod(mode)
         _flush(unfinished)
         os.replace(unfinished, path)
     except BaseException:

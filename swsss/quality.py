@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .data import VOCFolder
+from .data import VOCFolder, content_digest
 from .evaluate import summary
 from .files import read_json, write_json
 from .model import DeepLabV3Plus
@@ -33,11 +33,13 @@ def evaluate_once(
     "Measure a network, or read what was measured the same way before."
     settings = {**SETTINGS, **settings}
     settings["scales"] = list(settings["scales"])
+    content = content_digest(folder.contents(folder.listed(images), folder.listed(images)))
     made_by = {"checkpoint": model.about["digest"], "data": folder.fingerprint()}
     how = {"network": title, "images": images, "with_tags": with_tags, **settings, "colours": model.colours, **made_by}
     key = f"{title}: {images}, {in_words(with_tags, **settings, colours=model.colours)}"
+    before, how["content"] = BEFORE | {"content": content}, content
     kept = read_json(path, {})
-    if not how.items() <= (BEFORE | kept.get(key, {})).items():
+    if not how.items() <= (before | kept.get(key, {})).items():
         confusion = evaluate_network(model, folder, folder.listed(images), with_tags, **settings)
         kept[key] = summary(confusion, folder.classes, **how)
         write_json(path, kept)

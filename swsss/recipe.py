@@ -16,18 +16,26 @@ from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, get_args
 
 import timm
-from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
 from .data import VOCFolder
 from .files import project_path
 
 # %% ../nbs/16_recipe.ipynb #2b79c8d2
+def _with_exponent(value):
+    "`'1e-3'` as the number it is; everything else as it was."
+    if not isinstance(value, str) or not re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d{1,3}", value):
+        return value
+    return int(number) if (number := float(value)).is_integer() else number
+
+
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
-_Whole = Annotated[int, Field(ge=0, lt=2**63)]
-_Count = Annotated[int, Field(ge=1, lt=2**63)]
-_Number = Annotated[float, Field(ge=0)]
-_Part = Annotated[float, Field(ge=0, lt=1)]
+_FromText = BeforeValidator(_with_exponent)
+_Whole = Annotated[int, Field(ge=0, lt=2**63), _FromText]
+_Count = Annotated[int, Field(ge=1, lt=2**63), _FromText]
+_Number = Annotated[float, Field(ge=0), _FromText]
+_Part = Annotated[float, Field(ge=0, lt=1), _FromText]
 _Method = Literal["ce", "cce", "cce+tags", "pct", "rounds"]
 METHODS = get_args(_Method)  # to 'pct' each adds to the one before it
 
@@ -87,7 +95,7 @@ class LossRecipe:
     dice_weight: _Number = 0.0  # of the Dice loss, by which small classes count as large ones; published without
     joint_batch_norm: bool = True  # strong and weak halves share batch statistics, as published
     power: _Number = 8.0  # of the weakest class's IoU: how much a weak image counts
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.99  # of the dynamic evaluation
+    momentum: _Part = 0.99  # of the dynamic evaluation
     tag_weight: _Number = 1.0
     tag_on_strong: bool = True  # take the tag loss over strong images too, as published
     as_published: bool = False  # the published rules for IoU 0 and for void pixels
@@ -124,7 +132,7 @@ class RoundsRecipe:
     round_after: _Whole = 0  # each mask is learned from so often first; until it is, rounds are left out
     round_strong: _Whole = 6  # strong images a batch in a round
     round_weak: _Count = 6  # and weak ones, labelled by the network
-    round_crop: Annotated[float, Field(ge=0.1, lt=10)] = 1.0  # times `crop`: how much of a photo is seen in a round
+    round_crop: Annotated[float, Field(ge=0.1, lt=10), _FromText] = 1.0  # times `crop`: what a round sees of a photo
     cutmix: _Part = 0.5  # in a round: part of the weak images that get a box of another one
     within_weight: _Number = 0.3  # in a round: of the loss by which a pixel shows one of its image's own classes
 
