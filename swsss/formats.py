@@ -10,7 +10,6 @@ __all__ = ['WRITERS', 'ENDINGS', 'Labelled', 'void_name', 'names_to_indices', 'w
 import io
 import json
 import os
-import secrets
 import shutil
 import unicodedata
 import zlib
@@ -30,7 +29,7 @@ from PIL import Image
 from pycocotools import mask as coco_rle
 
 from .convert import VOID_NAMES, exported_masks, read_exported_mask, read_labelmap
-from .files import read_json, write_whole
+from .files import read_json, temporary_path, write_whole
 from .images import IGNORE_INDEX, MAX_PIXELS, voc_palette
 from .lists import read_text, short
 
@@ -342,7 +341,7 @@ def write_datasets(
     "A folder that `datasets.load_dataset` reads; it appears when it is whole."
     if os.path.lexists(out):
         raise FileExistsError(f"{out} is there already: pass another folder, or delete this one.")
-    unfinished = out.with_name(f".tmp-{secrets.token_hex(6)}")
+    unfinished = temporary_path(out).with_suffix("")
     unfinished.mkdir(parents=True)
     try:
         with open(unfinished / "metadata.jsonl", "w", encoding="utf-8") as rows:
