@@ -13,7 +13,6 @@ import io
 import json
 import os
 import re
-import secrets
 import shutil
 import struct
 import unicodedata
@@ -33,7 +32,7 @@ from PIL import Image
 from pycocotools import mask as coco_rle
 
 from .convert import VOID_NAMES, exported_masks, parse_labelmap, read_exported_mask
-from .files import write_whole
+from .files import temporary_path, write_whole
 from .images import IGNORE_INDEX, MAX_IMAGE_BYTES, MAX_PIXELS, MAX_SIDE, voc_palette
 from .lists import MAX_LINES, MAX_TEXT_BYTES, read_bounded, short
 
@@ -499,7 +498,7 @@ def write_datasets(
     "A folder that `datasets.load_dataset` reads; it appears when it is whole."
     if os.path.lexists(out):
         raise FileExistsError(f"{out} is there already: pass another folder, or delete this one.")
-    unfinished = out.with_name(f".tmp-{secrets.token_hex(6)}")
+    unfinished = temporary_path(out).with_suffix("")
     unfinished.mkdir(parents=True)
     try:
         with open(unfinished / "metadata.jsonl", "w", encoding="utf-8") as rows:

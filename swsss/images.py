@@ -4,12 +4,14 @@
 
 # %% auto #0
 __all__ = ['IGNORE_INDEX', 'VOC_CLASSES', 'IMAGE_SUFFIXES', 'MAX_PIXELS', 'MAX_SIDE', 'LARGE_PIXELS', 'MAX_IMAGE_BYTES',
-           'voc_palette', 'Refusal', 'check_bytes', 'open_image', 'open_photo', 'orientation', 'has_end',
-           'decode_whole', 'read_image', 'open_labels', 'meant_classes', 'read_labels', 'write_labels', 'write_beliefs',
-           'read_beliefs']
+           'voc_palette', 'Refusal', 'check_bytes', 'open_image', 'open_photo', 'orientation', 'photo_size', 'has_end',
+           'decode_whole', 'read_image', 'open_labels', 'meant_classes', 'read_labels', 'pixel_digest', 'read_about',
+           'write_labels', 'write_beliefs', 'read_beliefs']
 
 # %% ../nbs/01_images.ipynb #c9f14b48
+import hashlib
 import io
+import json
 import os
 from collections.abc import Iterable
 from contextlib import suppress
@@ -17,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 from .files import write_whole
 
@@ -122,6 +125,12 @@ def orientation(image: Image.Image) -> int:
     with suppress(Exception):  # damaged EXIF raises nearly anything, and is as good as none
         return image.getexif().get(0x0112, 1)
     return 1
+
+
+def photo_size(path: str | os.PathLike) -> tuple[int, int]:  # H, W, upright
+    "The size of a photo, from its header alone."
+    with open_photo(path) as image:
+        return image.size if orientation(image) > 4 else image.size[::-1]
 
 
 def has_end(path: str | os.PathLike, form: str) -> bool:
@@ -236,9 +245,32 @@ def read_labels(
         raise ValueError(f"{path} cannot be read as a label map: {error}") from error
 
 
+_ABOUT = "swsss"  # keyword of the text chunk
+
+
+def pixel_digest(
+    labels: np.ndarray,  # (H, W) integers 0..255
+) -> str:  # 16 hexadecimal digits
+    "Start of the SHA-256 of the pixels, whatever file they are in."
+    pixels = np.ascontiguousarray(labels, np.uint8)
+    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:16]
+
+
+def read_about(
+    path: str | os.PathLike,  # a label map
+) -> dict:  # empty where the file says nothing, is no PNG, or is not there
+    "What a label map says of itself, from its header alone."
+    with suppress(Exception):  # a file from anywhere: whatever cannot be read says nothing
+        with open_image(path, formats=("PNG",)) as image:
+            about = json.loads(image.info[_ABOUT])
+        return about if isinstance(about, dict) else {}
+    return {}
+
+
 def write_labels(
     path: str | os.PathLike,  # .png; written whole or not at all
     labels: np.ndarray,  # (H, W) integers 0..255: class indices, 255 is void; a CPU tensor will do
+    about: dict | None = None,  # what is to be known of the label, for JSON: it goes into the file; see `read_about`
 ) -> None:
     "Write a label map as a PNG with VOC's palette."
     labels = np.asarray(labels)
@@ -248,7 +280,10 @@ def write_labels(
         raise ValueError(f"label maps hold 0..255, this one {labels.min()}..{labels.max()}")
     image = Image.fromarray(labels.astype(np.uint8)).convert("L")
     image.putpalette(voc_palette().tobytes())
-    write_whole(path, lambda unfinished: image.save(unfinished, format="PNG"))
+    text = PngInfo()
+    if about is not None:
+        text.add_text(_ABOUT, json.dumps(about | {"pixels": pixel_digest(labels)}))
+    write_whole(path, lambda unfinished: image.save(unfinished, format="PNG", pnginfo=text))
 
 
 def write_beliefs(

@@ -78,9 +78,13 @@ class PhotoFolder:
             raise ValueError("\n    ".join([f"{self.tag_file} cannot be used:", *(line for _, line in faults[:18])]))
         return table
 
+    def image_path(self, name: str) -> Path:
+        "The file of one photo."
+        return self.files[name]
+
     def image(self, name: str) -> np.ndarray:  # (H, W, 3) uint8 RGB, upright
         "One photo."
-        return read_image(self.files[name])
+        return read_image(self.image_path(name))
 
     def tags(self, name: str) -> np.ndarray | None:  # (C,) bool, background on; None: nobody said
         "The image-level labels of one photo."
