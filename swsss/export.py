@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .data import VOCFolder
+from .files import remove_leftovers
 from .formats import ENDINGS, WRITERS, Labelled
 from .images import IGNORE_INDEX, read_labels
-from .labels import read_corrected, read_scores, require_classes, usable_labels
-from .lists import label_names
+from .labels import changed_photos, label_files, read_corrected, require_classes, usable_labels
 from .photos import PhotoFolder
 
 # %% ../nbs/25_export.ipynb #848d7f65
@@ -34,9 +34,8 @@ def labels_to_export(
         raise ValueError(f"which={which!r}: it can be {', '.join(map(repr, WHICH))}")
     if not Path(label_dir).is_dir():
         raise FileNotFoundError(f"There is no label folder {label_dir}.")
-    names = sorted({*label_names(label_dir), *read_scores(label_dir)["name"]})
     corrected = set(read_corrected(label_dir))
-    names = usable_labels(label_dir, names, (), WHICH[which])
+    names = usable_labels(label_dir, list(label_files(label_dir)), (), WHICH[which])
     if which == "corrected":
         names = [name for name in names if name in corrected]
     if not names:
@@ -48,10 +47,16 @@ def _items(label_dir: Path, folder: VOCFolder | PhotoFolder, names: list[str]) -
     "Labels with their photos, one after the other."
     voc = isinstance(folder, VOCFolder)
     known, root = (folder.image_files, folder.photo_dir) if voc else (folder.files, folder.root)
+    if changed := changed_photos(label_dir, folder, (name for name in names if name in known)):
+        some = ", ".join(changed[:10]) + ", ..." * (len(changed) > 10)
+        raise ValueError(
+            f"{some}: photos replaced since their labels in {label_dir} were made. make_labels makes a network's label "
+            "anew; a person's counts again when it is saved once more in the explorer. Nothing was exported."
+        )
     for name in names:
         if name not in known:
             raise ValueError(f"{label_dir}/{name}.png has no photo in {root}: pass the folder of its photos.")
-        labels, photo = read_labels(label_dir / f"{name}.png"), known[name][0] if voc else known[name]
+        labels, photo = read_labels(label_dir / f"{name}.png"), folder.image_path(name)
         if (highest := int(labels[labels != IGNORE_INDEX].max(initial=0))) >= folder.num_classes:
             raise ValueError(f"{label_dir}/{name}.png holds {highest}; classes are 0 to {folder.num_classes - 1}.")
         yield Labelled(name, labels, photo, photo.relative_to(root).as_posix())
@@ -84,5 +89,6 @@ def export_labels(
         raise ValueError(f"{out}: a file of this format ends in {ENDINGS[form]}")
     names = labels_to_export(label_dir, which)
     require_classes(label_dir, folder)
+    remove_leftovers(out.parent)
     WRITERS[form](out, _items(label_dir, folder, names), folder.classes, photos=photos)
     return len(names)

@@ -6,12 +6,13 @@
 __all__ = ['SCORE_COLUMNS', 'VERDICTS', 'JUDGEMENT_COLUMNS', 'AS_MASKS', 'USES', 'agreement', 'own_label', 'kept_labels',
            'label_files', 'read_corrected', 'LabelMaker', 'label_maker', 'LabelChanged', 'hold_folder', 'label_version',
            'claim_label_folder', 'read_scores', 'append_score', 'write_scores', 'read_judgements', 'Judgements',
-           'write_corrected', 'restore_own', 'check_label', 'import_labels', 'usable_labels', 'require_classes',
-           'stage2_folder', 'labels_of', 'vouched_labels', 'keep_as_masks', 'write_pseudo_labels']
+           'write_corrected', 'restore_own', 'changed_photos', 'check_label', 'import_labels', 'usable_labels',
+           'require_classes', 'stage2_folder', 'labels_of', 'vouched_labels', 'keep_as_masks', 'write_pseudo_labels']
 
 # %% ../nbs/22_labels.ipynb #3dcda6ef
 import csv
 import filecmp
+import hashlib
 import io
 import json
 import os
@@ -30,15 +31,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from fastcore.xdg import xdg_cache_home
 from filelock import FileLock, Timeout
 from torch import nn
 from tqdm import tqdm
 
 from .data import VOCFolder
 from .evaluate import trust, weakest_class
-from .files import file_digest, project_path, read_json, write_json, write_whole
+from .files import file_digest, project_path, read_json, remove_leftovers, write_json, write_whole
 from .formats import open_export
-from .images import IGNORE_INDEX, pixel_digest, read_about, read_labels, write_labels
+from .images import IGNORE_INDEX, open_labels, photo_size, pixel_digest, read_about, read_labels, write_labels
 from .lists import decode_table, label_names
 from .photos import PhotoFolder
 from .predict import SETTINGS, load_crf, predict_labels
@@ -234,67 +236,125 @@ def _refuse_changed(label_dir: Path, seen: dict[str, str]) -> None:
         raise LabelChanged(label_dir, changed)
 
 # %% ../nbs/22_labels.ipynb #756e9675
+def _has_work_in_it(label_dir: Path) -> bool:
+    "Whether a person drew or judged anything in a label folder."
+    return bool(read_corrected(label_dir) or (Path(label_dir) / "judgements.csv").exists())
+
+
+def _takes_over(there: dict, made_by: dict) -> bool:
+    "Whether a network may label what is missing in a folder that was begun by an import."
+    return bool(there.get("imported")) and there.get("classes") in (None, list(made_by.get("classes", ())))
+
+
 def claim_label_folder(
     label_dir: Path,  # made if it does not exist
     made_by: dict,  # what decides the labels; nested, written to and compared with labels.json
 ) -> None:
-    "Make `label_dir` ours, or refuse it where something else made the labels in it."
+    "Make `label_dir` ours, or refuse it where something else made the labels in it; persons' labels fit anywhere."
     label_dir = Path(label_dir)
     about = label_dir / "labels.json"
-    if about.exists():
-        differ = differences(read_json(about), made_by)
-        if differ:
+    with hold_folder(label_dir):
+        if not about.exists() and label_names(label_dir):
             raise ValueError(
-                f"{label_dir} holds labels made another way: {', '.join(differ[:20])}. Pass another folder, or delete "
-                "this one."
+                f"{label_dir} holds PNGs but no labels.json that says what made them. Pass another folder."
             )
-    elif label_names(label_dir):
-        raise ValueError(f"{label_dir} holds PNGs but no labels.json that says what made them. Pass another folder.")
-    else:
-        write_json(about, made_by)
+        there = read_json(about, {})
+        if not there or _takes_over(there, made_by):
+            write_json(about, made_by)
+        elif not made_by.get("imported") and (differ := differences(there, made_by)):
+            remedy = "Pass another folder" + ("." if _has_work_in_it(label_dir) else ", or delete this one.")
+            raise ValueError(f"{label_dir} holds labels made another way: {', '.join(differ[:20])}. {remedy}")
 
 # %% ../nbs/22_labels.ipynb #e925e65d
 SCORE_COLUMNS = ["name", "strong", "confidence", "agreement", "weight", "weakest_class"]
+
+
+def _own_about(label_dir: Path, name: str) -> dict:
+    "What the network's own label of an image says of itself, wherever it lies; empty where it says nothing."
+    for path in (_label_path(label_dir, name), own_label(label_dir, name)):
+        about = _remembered(read_about, path)
+        if about.get("made_by") == "network":
+            return about
+    return {}
+
+
+def _told_scores(label_dir: Path, names: Iterable[str]) -> pd.DataFrame:  # SCORE_COLUMNS
+    "The scores that labels themselves tell."
+    told = {name: _own_about(label_dir, name).get("scores") for name in names}
+    table = pd.DataFrame([row | {"name": name} for name, row in told.items() if row], columns=SCORE_COLUMNS)
+    numbers = ["confidence", "agreement", "weight"]
+    table[numbers] = table[numbers].apply(pd.to_numeric, errors="coerce").astype(float)
+    table["weakest_class"] = table["weakest_class"].fillna("").astype(str)
+    return table.astype({"strong": bool})
+
+
+def _score_table(label_dir: Path) -> pd.DataFrame:  # SCORE_COLUMNS, a row a name
+    "What is in scores.csv."
+    path = Path(label_dir) / "scores.csv"
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    whole = text[: text.rfind("\n") + 1]  # a process that was killed leaves at most its last line unfinished
+    if not whole:
+        return _told_scores(label_dir, ())
+    numbers = {column: [""] for column in ["confidence", "agreement", "weight"]}
+    text_columns = {"name": str, "weakest_class": str}
+    scores = pd.read_csv(
+        io.StringIO(whole), dtype=text_columns, keep_default_na=False, na_values=numbers, float_precision="round_trip"
+    )
+    return scores.drop_duplicates("name", keep="last").rename(columns={"has_mask": "strong"})
 
 
 def read_scores(
     label_dir: Path,
     there: set[str] | None = None,  # names of labels that are there, by whoever has looked already
 ) -> pd.DataFrame:  # SCORE_COLUMNS, a row a label whose PNG is there
-    "The scores of a label folder, finished or still being written."
-    path = Path(label_dir) / "scores.csv"
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    whole = text[: text.rfind("\n") + 1]  # a process that was killed leaves at most its last line unfinished
-    if not whole:
-        return pd.DataFrame(columns=SCORE_COLUMNS)
-    numbers = {column: [""] for column in ["confidence", "agreement", "weight"]}
-    scores = pd.read_csv(
-        io.StringIO(whole), dtype={"name": str, "weakest_class": str}, keep_default_na=False, na_values=numbers
-    ).drop_duplicates("name", keep="last")
-    scores = scores.rename(columns={"has_mask": "strong"})
-    there = set(label_names(label_dir)) if there is None else there
-    label_dir = Path(label_dir)  # of new photos a label may lie in a folder within
+    "The scores of a label folder, finished or still being written; where the list lacks one, as the label tells it."
+    scores, label_dir = _score_table(label_dir), Path(label_dir)
+    there = set(label_files(label_dir)) if there is None else there
+    # of new photos a label may lie in a folder within
     labelled = [name in there or (label_dir / f"{name}.png").is_file() for name in scores["name"]]
-    return scores[np.array(labelled, bool)].reset_index(drop=True)
+    scores = scores[np.array(labelled, bool)].reset_index(drop=True)
+    told = _told_scores(label_dir, sorted(there - set(scores["name"])))
+    return pd.concat([scores, told], ignore_index=True) if len(told) and len(scores) else told if len(told) else scores
 
 
 def append_score(
     label_dir: Path,
     row: dict,  # of SCORE_COLUMNS; what is missing stays empty
 ) -> None:
-    "Add one row to scores.csv, in one write; the header first where there is none."
-    path = Path(label_dir) / "scores.csv"
-    line = pd.DataFrame([row], columns=SCORE_COLUMNS).to_csv(header=not path.exists(), index=False, lineterminator="\n")
-    with open(path, "a", encoding="utf-8", newline="") as f:
-        f.write(line)
+    "Add one row to scores.csv, under the lock; the header first where there is none."
+    with open(Path(label_dir) / "scores.csv", "a+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - 1, 0))
+        if file.read() not in (b"", b"\n"):  # whoever wrote it was killed
+            file.seek(0)
+            size = file.truncate(file.read().rfind(b"\n") + 1)
+        table = pd.DataFrame([row], columns=SCORE_COLUMNS)
+        file.write(table.to_csv(header=size == 0, index=False, lineterminator="\n").encode())
 
 
 def write_scores(label_dir: Path, scores: pd.DataFrame) -> None:
-    "Replace scores.csv as a whole."
-    write_whole(
-        Path(label_dir) / "scores.csv",
-        lambda tmp: scores.to_csv(tmp, index=False, lineterminator="\n", encoding="utf-8"),
-    )
+    "Replace scores.csv as a whole, where it says something else."
+    path = Path(label_dir) / "scores.csv"
+    text = scores.to_csv(index=False, lineterminator="\n").encode()
+    if not path.is_file() or path.read_bytes() != text:
+        write_whole(path, lambda tmp: tmp.write_bytes(text))
+
+
+def _rebuild_scores(
+    label_dir: Path,
+    names: list[str],  # whose rows come first, in this order
+) -> pd.DataFrame:  # the rows of `names`
+    "Make scores.csv anew: as the labels tell it, else as it was."
+    with hold_folder(label_dir):
+        scores = read_scores(label_dir)
+        told = _told_scores(label_dir, scores["name"])
+        table = pd.concat([told, scores], ignore_index=True) if len(told) else scores
+        table = table.drop_duplicates("name").set_index("name")
+        first = [name for name in names if name in table.index]
+        rest = scores["name"][~scores["name"].isin(first)]
+        table = table.loc[[*first, *rest]].reset_index()
+        write_scores(label_dir, table)
+        return table[: len(first)]
 
 # %% ../nbs/22_labels.ipynb #6e066748
 VERDICTS = ("accepted", "rejected")
@@ -505,6 +565,15 @@ def _correct(label_dir: Path, name: str, labels: np.ndarray, folder, over_person
     return True
 
 
+def _tidy(label_dir: Path) -> None:
+    "Remove what killed processes had begun to write, and bring the list of persons' labels up to date."
+    for where, _, _ in os.walk(label_dir):
+        remove_leftovers(where)
+    with hold_folder(label_dir):
+        there, listed = set(read_corrected(label_dir)), _listed(label_dir)
+        _list_corrected(label_dir, there - listed, listed - there)
+
+
 def write_corrected(
     label_dir: Path,
     labels: Iterable[tuple[str, np.ndarray]],  # names and (H, W) maps
@@ -548,6 +617,64 @@ def restore_own(
         _list_corrected(label_dir, remove=[name])
         own.unlink()
 
+# %% ../nbs/22_labels.ipynb #0f11e022
+class _PhotoDigests:
+    "Digests of the photos of a folder; a file that has not changed since is not read again."
+
+    def __init__(self, folder: VOCFolder | PhotoFolder):
+        self.folder, self.kept, self.news = folder, {}, False
+        self.path = None
+        with suppress(OSError, RuntimeError, ValueError, AttributeError):  # no cache, or no home to have one in
+            place = hashlib.sha256(str(folder.root).encode()).hexdigest()[:16]
+            self.path = xdg_cache_home() / "swsss" / f"photos-{place}.json"
+            self.kept = dict(read_json(self.path, {}).items())
+
+    def digest(self, name: str) -> str:  # '' where there is no such photo
+        "The digest of one photo's file."
+        try:
+            path = self.folder.image_path(name)
+        except (FileNotFoundError, KeyError):
+            return ""
+        if (stamp := _stamp(path)) is None:
+            return ""
+        kept = self.kept.get(str(path))
+        if isinstance(kept, list) and kept[:-1] == list(stamp):
+            return kept[-1]
+        found = file_digest(path)
+        if _is_settled(stamp):
+            self.kept[str(path)], self.news = [*stamp, found], True
+        return found
+
+    def keep(self) -> None:
+        "Remember them; without a place for it, next time takes longer."
+        if self.news and self.path:
+            text = json.dumps(self.kept)
+            with suppress(OSError):
+                write_whole(self.path, lambda tmp: tmp.write_text(text, encoding="utf-8"))
+
+
+def _is_of_another_size(path: Path, photo: Path) -> bool:
+    "Whether a label can't be of a photo; no, where either cannot be read."
+    with suppress(OSError, ValueError), open_labels(path) as labels:
+        return labels.size[::-1] != photo_size(photo)
+    return False
+
+
+def changed_photos(
+    label_dir: Path,
+    folder: VOCFolder | PhotoFolder,
+    names: Iterable[str],  # of images; without a label or without a photo they do not count
+) -> list[str]:  # in their order
+    "Names whose photo was replaced since the label that is there was made."
+    photos, changed = _PhotoDigests(folder), []
+    for name in names:
+        path, now = _label_path(label_dir, name), photos.digest(name)
+        told = _remembered(read_about, path).get("photo") if now else None
+        if now and (now != told if told else _is_of_another_size(path, folder.image_path(name))):
+            changed.append(name)
+    photos.keep()
+    return changed
+
 # %% ../nbs/22_labels.ipynb #e1dc3022
 def check_label(
     labels: np.ndarray,  # (H, W)
@@ -567,7 +694,7 @@ def check_label(
 
 def import_labels(
     export: Path,  # a zip, JSON or folder as `open_export` reads it, such as CVAT's, or a folder of NAME.png
-    label_dir: Path,  # a label folder: its own labels of these names are replaced; made if it does not exist
+    label_dir: Path,  # a label folder: labels of these names are replaced, persons' are kept; made if it does not exist
     folder: VOCFolder | PhotoFolder,  # whose photos these are
 ) -> tuple[list, list]:  # names imported, names that the folder does not list
     "Put labels made or corrected elsewhere into a label folder; all are checked before any is replaced."
@@ -582,7 +709,8 @@ def import_labels(
             check_label(read(), folder, name, f"{export}: the label of {name}")
         if not (label_dir / "labels.json").exists():
             claim_label_folder(label_dir, {"imported": True})
-        write_corrected(label_dir, ((name, read()) for name, read in known.items()))
+        _tidy(label_dir)
+        write_corrected(label_dir, ((name, read()) for name, read in known.items()), folder=folder)
     return list(known), [name for name in labels if name not in listed]
 
 # %% ../nbs/22_labels.ipynb #960493e4
@@ -689,23 +817,118 @@ def keep_as_masks(
         )
     return before
 
+# %% ../nbs/22_labels.ipynb #0f11e023
+def _tags_of(folder: VOCFolder | PhotoFolder, name: str) -> list[int] | None:
+    "The tags of an image, as a label tells them."
+    tags = folder.tags(name)
+    return None if tags is None else np.flatnonzero(tags).tolist()
+
+
+def _same_photos(label_dir: Path, folder: VOCFolder | PhotoFolder, photos: _PhotoDigests) -> bool:
+    "Whether labels are of this folder's photos and tags, although some photos were replaced, or others came."
+    abouts = {name: _own_about(label_dir, name) for name in folder.names}
+    told = {name: about for name, about in abouts.items() if about}
+    tagged_alike = all(about.get("tags") == _tags_of(folder, name) for name, about in told.items())
+    return tagged_alike and any(about.get("photo") == photos.digest(name) for name, about in told.items())
+
+
+def _claim_again(label_dir: Path, made_by: dict, folder: VOCFolder | PhotoFolder, photos: _PhotoDigests) -> None:
+    "As `claim_label_folder`; where only the data differ, each label tells whether its photo is still the same."
+    about = Path(label_dir) / "labels.json"
+    there = read_json(about, {})
+    others_same = "data" in there and not differences(there | {"data": ""}, made_by | {"data": ""})
+    if others_same and there["data"] != made_by["data"] and _same_photos(label_dir, folder, photos):
+        with hold_folder(label_dir):
+            write_json(about, there | {"data": made_by["data"]})
+    claim_label_folder(label_dir, made_by)
+
+
+def _not_done(
+    label_dir: Path, folder: VOCFolder | PhotoFolder, names: list[str], network: str, photos: _PhotoDigests
+) -> list[str]:
+    "Names that the network has not labelled yet, or not as the photo is now."
+    scored, missing = set(read_scores(label_dir)["name"]), []
+    for name in names:
+        about = _own_about(label_dir, name)
+        if about:
+            made_from = about.get("network"), about.get("photo"), about.get("tags")
+            done = made_from == (network, photos.digest(name), _tags_of(folder, name))
+        else:  # of an earlier version
+            path = _label_path(label_dir, name)
+            done = name in scored and not _is_of_another_size(path, folder.image_path(name))
+        if not done:
+            missing.append(name)
+    photos.keep()
+    return missing
+
+
+def _put_own(label_dir: Path, name: str, labels: np.ndarray, about: dict) -> str:
+    "Put a network's label in its place, if that is free; 'left' or 'moved' where one that is nobody's was in it."
+    with hold_folder(label_dir, 600):
+        path, own, there = _label_path(label_dir, name), own_label(label_dir, name), label_maker(label_dir, name)
+        by, found = there.made_by if there else "", ""
+        if there:
+            _tie_verdicts(label_dir)
+        if by == "unknown":
+            with suppress(ValueError):  # what cannot be read may be on its way here
+                before = read_labels(path)
+                found = "moved" if before.shape != labels.shape else "same" if (before == labels).all() else ""
+            found = found or "left"
+        if found == "moved":
+            _keep(label_dir, name)
+        free = by in ("", "network") or found == "moved"
+        write_labels(path if free else own, labels, about)
+        if free and read_about(own).get("made_by") == "network":
+            own.unlink()
+        append_score(label_dir, about["scores"] | {"name": name})
+        return found.replace("same", "")
+
+
+def _readable(folder, names: list[str], progress: bool) -> Iterator[tuple[str, np.ndarray, str]]:
+    "Names, photos and the digests of their files under a bar; of a photo that cannot be read it is said why."
+    seconds = 0.5 if sys.stdout.isatty() else 5
+    for name in tqdm(names, "labels", disable=not progress, file=sys.stdout, mininterval=seconds):
+        try:
+            yield name, *_photo(folder, name)
+        except (OSError, ValueError) as error:
+            tqdm.write(f"Left out: {error}", file=sys.stdout)
+
+
+def _photo(folder, name: str) -> tuple[np.ndarray, str]:
+    "A photo, and the digest of the very file that it was read from, even if others write it meanwhile."
+    while True:
+        path = folder.image_path(name)
+        before, image = _stamp(path), folder.image(name)
+        digest = file_digest(path)
+        if _stamp(path) == before:
+            return image, digest
+
+
+def _some(names: list[str]) -> str:
+    "A few names for a message."
+    return ", ".join(names[:10]) + ", ..." * (len(names) > 10)
+
+
+def _tell(label_dir: Path, folder: VOCFolder | PhotoFolder, names: list[str], found: dict[str, str]) -> None:
+    "Name the labels that no network's took the place of although one might have."
+    persons = set(read_corrected(label_dir)) & set(names)
+    if changed := changed_photos(label_dir, folder, sorted(persons)):
+        print(
+            f"{len(changed)} labels of a person are of photos that were replaced since, and stay: {_some(changed)}. "
+            "In nbs/explore_pseudo_labels.ipynb save them again where they still fit, else put the network's back."
+        )
+    for what, where in {"left": "stay, and the network's are in network/", "moved": "are in kept/ now"}.items():
+        if those := sorted(name for name, one in found.items() if one == what):
+            print(
+                f"{len(those)} labels were put there by another program and are nobody's: {_some(those)}. They "
+                f"{where}. Import them to make them a person's, or delete them."
+            )
+
 # %% ../nbs/22_labels.ipynb #bf1030dd
 def _trust_columns(class_iou, tags: np.ndarray, classes: list[str], power: float, as_published: bool) -> dict:
     "The columns `weight` and `weakest_class` of an image with these tags."
     weight = trust(class_iou, tags[None], power, as_published).item()
     return {"weight": weight, "weakest_class": classes[weakest_class(class_iou, tags[None], as_published).item()]}
-
-
-def _readable(folder, names: list[str], progress: bool) -> Iterator[tuple[str, np.ndarray]]:
-    "Names and photos under a bar; of a photo that cannot be read it is said why."
-    seconds = 0.5 if sys.stdout.isatty() else 5
-    for name in tqdm(names, "labels", disable=not progress, file=sys.stdout, mininterval=seconds):
-        try:
-            image = folder.image(name)
-        except (OSError, ValueError) as error:
-            tqdm.write(f"Left out: {error}", file=sys.stdout)
-        else:
-            yield name, image
 
 
 def write_pseudo_labels(
@@ -727,24 +950,23 @@ def write_pseudo_labels(
     if settings["crf"]:
         load_crf()
     how = settings | ({"colours": True} if getattr(model, "colours", False) else {})
-    claim_label_folder(label_dir, {**made_by, **how, "data": folder.fingerprint(), "classes": folder.classes})
-    write_scores(label_dir, read_scores(label_dir))
-    done, corrected, strong = set(read_scores(label_dir)["name"]), set(read_corrected(label_dir)), set(strong)
-    missing = [name for name in names if name not in done]
+    made = {**made_by, **how, "data": folder.fingerprint(), "classes": folder.classes}
+    network, photos = str(made_by.get(made_by.get("network"), made_by.get("network", ""))), _PhotoDigests(folder)
+    _claim_again(label_dir, made, folder, photos)
+    _tidy(label_dir)
+    _rebuild_scores(label_dir, [])
+    missing, found, strong = _not_done(label_dir, folder, names, network, photos), {}, set(strong)
     if len(missing) < len(names):
         print(f"{len(names) - len(missing)} of {len(names)} labels are there already")
-    for name, image in _readable(folder, missing, progress):
+    for name, image, photo in _readable(folder, missing, progress):
         tags = folder.tags(name)
         labels, sure = predict_labels(model, image, tags, **settings)
-        row = {"name": name, "strong": name in strong, "confidence": sure}
+        row = {"strong": name in strong, "confidence": float(sure)}
         if other is not None:
             row["agreement"] = agreement(labels, predict_labels(other, image, tags, **settings)[0])
         if class_iou is not None and tags is not None:
             row |= _trust_columns(class_iou, tags, folder.classes, power, as_published)
-        if name not in corrected:  # a person's label stays
-            write_labels(label_dir / f"{name}.png", labels)
-        append_score(label_dir, row)
-    scores = read_scores(label_dir).set_index("name")
-    scores = scores.loc[[name for name in names if name in scores.index]].reset_index()
-    write_scores(label_dir, scores)
-    return scores
+        about = {"network": network, "photo": photo, "tags": _tags_of(folder, name), "scores": row}
+        found[name] = _put_own(label_dir, name, labels, {"made_by": "network", **about})
+    _tell(label_dir, folder, names, found)
+    return _rebuild_scores(label_dir, names)
