@@ -16,6 +16,7 @@ import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from .data import VOCFolder, read_split
 from .evaluate import trust, weakest_class
@@ -227,11 +228,11 @@ class Learning:
     def figure(self) -> plt.Figure:
         "Losses, running IoU and weights."
         metrics = read_metrics(self.run)
-        fig, axes = plt.subplots(1, 3, figsize=(11, 3.1), dpi=80, layout="constrained")
+        fig = Figure(figsize=(11, 3.1), dpi=80, layout="constrained")  # not pyplot's: cells may draw at the same time
+        axes = fig.subplots(1, 3)
         plot_losses(axes[0], metrics)
         plot_class_iou(axes[1], metrics)
         plot_weights(axes[2], metrics, weights_over_time(metrics, self.tags, **self.rule))
-        plt.close(fig)
         return fig
 
     def trust_figure(
