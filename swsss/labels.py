@@ -123,7 +123,7 @@ def label_files(
     "The labels of a folder."
     found, top = {}, str(label_dir)
     for where, folders, files in os.walk(top):
-        aside = (_OWN, _KEPT, "overlays") if where == top else ()
+        aside = (_OWN, _KEPT) if where == top else ()
         folders[:] = [folder for folder in folders if folder[0] != "." and folder not in aside]
         within = os.path.relpath(where, top).replace(os.sep, "/") + "/"
         for file in files:
@@ -284,7 +284,7 @@ def _told_scores(label_dir: Path, names: Iterable[str]) -> pd.DataFrame:  # SCOR
     table = pd.DataFrame([row | {"name": name} for name, row in told.items() if row], columns=SCORE_COLUMNS)
     numbers = ["confidence", "agreement", "weight"]
     table[numbers] = table[numbers].apply(pd.to_numeric, errors="coerce").astype(float)
-    table["weakest_class"] = table["weakest_class"].fillna("").astype(str)
+    table["weakest_class"] = table["weakest_class"].astype(object).fillna("").astype(str)
     return table.astype({"strong": bool})
 
 
@@ -295,12 +295,12 @@ def _score_table(label_dir: Path) -> pd.DataFrame:  # SCORE_COLUMNS, a row a nam
     whole = text[: text.rfind("\n") + 1]  # a process that was killed leaves at most its last line unfinished
     if not whole:
         return _told_scores(label_dir, ())
-    numbers = {column: [""] for column in ["confidence", "agreement", "weight"]}
-    text_columns = {"name": str, "weakest_class": str}
-    scores = pd.read_csv(
-        io.StringIO(whole), dtype=text_columns, keep_default_na=False, na_values=numbers, float_precision="round_trip"
-    )
-    return scores.drop_duplicates("name", keep="last").rename(columns={"has_mask": "strong"})
+    scores = pd.read_csv(io.StringIO(whole), dtype=str, keep_default_na=False).rename(columns={"has_mask": "strong"})
+    scores = scores.drop_duplicates("name", keep="last")
+    scores["strong"] = scores["strong"] == "True"
+    numbers = ["confidence", "agreement", "weight"]
+    scores[numbers] = scores[numbers].replace("", "nan").astype(float)  # to the last bit, as they were written
+    return scores
 
 
 def read_scores(
