@@ -606,6 +606,8 @@ class Explorer:
     def _show_change(self, done):
         "Show the open label as it is by now, and say what has happened to it."
         name, before = self.name, self.version
+        if label_version(self.gallery.label_dir, name) != before:
+            self.gallery.relabelled(name)
         self.open(name)
         verdict, note = self.gallery.judgements.verdict(name), self.gallery.judgements.note(name)
         judged = f"{verdict or 'without a verdict'}{f', with the note: {note}' if note else ''}"
@@ -617,6 +619,7 @@ class Explorer:
     def _tell_left(self, left, kept):
         "Say which of many were not judged, and show them as they are now."
         if left:
+            self.look()
             self.pages.told(left)
             one = len(left) == 1
             changed = f"{len(left):,} {'has' if one else 'have'} changed since you saw {'it' if one else 'them'}"

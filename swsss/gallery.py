@@ -303,8 +303,10 @@ class Gallery:
         self,
         name: str,  # of the image
     ):
-        "Take in that a person corrected a label, or put the network's own back."
-        self.stamps = self.stamps | {name: _stamp_of((self.label_dir / f"{name}.png").stat())}
+        "Take in that a label is another: corrected here, the network's own again, or somebody else's."
+        self.stamps = {other: stamp for other, stamp in self.stamps.items() if other != name}
+        with suppress(FileNotFoundError):
+            self.stamps[name] = _stamp_of((self.label_dir / f"{name}.png").stat())
         self.corrected = (self.corrected - {name}) | self._persons([name])
         self._relabel(*self._measure([name]))
 

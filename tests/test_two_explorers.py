@@ -243,6 +243,7 @@ def test_a_verdict_is_on_the_label_that_was_shown(tabs, labels, key):
     assert Judgements(labels).rows[name] == before, "nothing was judged"
     assert first.name == name and np.array_equal(first.shown, theirs), "the new label is shown"
     assert f"{name} has changed" in first.status and "Nothing was judged" in first.status
+    assert "corrected in 0:05" in first.explorer.about.value
     first.explorer.press(key)
     assert verdict(labels, name) == {"a": "accepted", "r": "rejected", "u": ""}[key]
 
