@@ -146,14 +146,17 @@ class Correction:
         gallery, name, labels = self.gallery, self.detail.name, self._map(buffers[0])
         check_label(labels, gallery.folder, name, f"the label of {name}")
         write_corrected(gallery.label_dir, [(name, labels)], self._known(message), gallery.folder)
+        now, version = read_version(gallery.label_dir, name)
+        if not np.array_equal(now, labels):  # somebody else saved in this moment, and this one is kept beside
+            raise LabelChanged(gallery.label_dir, [name])
         gallery.relabelled(name)
         try:
             gallery.judgements.refresh()  # others may have spent time on it, too
             seconds = gallery.judgements.seconds(name) + message["seconds"]
-            gallery.judgements.update({name: {"verdict": "accepted", "seconds": str(seconds)}})
+            gallery.judgements.update({name: {"verdict": "accepted", "seconds": str(seconds)}}, {name: version})
         except (OSError, ValueError) as error:
-            self.editor.version = label_version(gallery.label_dir, name)
-            return self._refuse(f"the label is saved, but not accepted: {_why(error)}", version=self.editor.version)
+            self.editor.version = version
+            return self._refuse(f"the label is saved, but not accepted: {_why(error)}", version=version)
         self._close(f"Saved as corrected and accepted, after {minutes(seconds)} on this label.")
 
     def _restore(self, message, buffers):
@@ -716,7 +719,7 @@ class Explorer:
 
     def _draw_head(self):
         shown, every = len(self.pages.names), len(self.gallery.names)
-        verdicts = Counter(given["verdict"] for given in self.gallery.judgements.rows.values())
+        verdicts = Counter(map(self.gallery.verdict, self.gallery.judgements.rows))
         counts = f"{verdicts['accepted']:,} accepted, {verdicts['rejected']:,} rejected"
         self.head.value = f"<span class='swsss-dim'>{shown:,} of {every:,} labels · {counts}</span>"
         if self.overview:
