@@ -132,7 +132,8 @@ class Worker:
 
     def judge(self):
         name, number = self.rng.choice(self.folder.names), next(self.numbers)
-        seen = label_version(self.label_dir, name)
+        if not (seen := label_version(self.label_dir, name)):
+            return  # nobody judges what is not there
         change = {"verdict": self.rng.choice(["accepted", "rejected"]), "note": str(number)}
         self.judgements.refresh()
         row = self.judgements.rows.get(name, {})
