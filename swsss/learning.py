@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LOSSES', 'class_iou_columns', 'weights_over_time', 'gives_weights', 'plot_losses', 'plot_class_iou', 'plot_weights',
-           'snapshots_of', 'snapshot_row', 'show_snapshots', 'Clock', 'Learning']
+           'snapshots_of', 'snapshot_row', 'show_snapshots', 'Learning']
 
 # %% ../nbs/35_learning.ipynb #8daf61a5
 import time
@@ -12,12 +12,11 @@ from html import escape
 from io import BytesIO
 from pathlib import Path
 
-import anywidget
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import traitlets
+from matplotlib.figure import Figure
 
 from .data import VOCFolder, read_split
 from .evaluate import trust, weakest_class
@@ -26,7 +25,7 @@ from .images import cv2, read_labels, voc_palette
 from .results import Results, find_results
 from .run import find_snapshots, is_trained, list_runs, masks_of, read_metrics, read_recipe, short_name
 from .show import add_legend, css_colour, legend_patches, overlay, plain, safe_palette, show_trust
-from .widgets import STATIC, Keys, button, dropdown, explorer_box, row, shown_live
+from .widgets import Clock, Keys, button, dropdown, explorer_box, row, shown_live
 
 # %% ../nbs/35_learning.ipynb #3e7cba0a
 def class_iou_columns(
@@ -172,15 +171,6 @@ def show_snapshots(
     plt.close(fig)
     return fig
 
-# %% ../nbs/35_learning.ipynb #47533259
-class Clock(anywidget.AnyWidget):
-    "Calls `on_msg` callbacks every few seconds while it is seen and `going`; each must count `looked` up."
-
-    _esm = STATIC / "clock.js"
-    going = traitlets.Bool(False).tag(sync=True)
-    seconds = traitlets.Float(5.0).tag(sync=True)  # from one question to the next
-    looked = traitlets.Int(0).tag(sync=True)  # questions answered
-
 # %% ../nbs/35_learning.ipynb #99f7bbb3
 class Learning:
     "How a run learned: curves, and a slider through the label snapshots; works while the run goes on."
@@ -238,11 +228,11 @@ class Learning:
     def figure(self) -> plt.Figure:
         "Losses, running IoU and weights."
         metrics = read_metrics(self.run)
-        fig, axes = plt.subplots(1, 3, figsize=(11, 3.1), dpi=80, layout="constrained")
+        fig = Figure(figsize=(11, 3.1), dpi=80, layout="constrained")  # not pyplot's: cells may draw at the same time
+        axes = fig.subplots(1, 3)
         plot_losses(axes[0], metrics)
         plot_class_iou(axes[1], metrics)
         plot_weights(axes[2], metrics, weights_over_time(metrics, self.tags, **self.rule))
-        plt.close(fig)
         return fig
 
     def trust_figure(

@@ -113,7 +113,7 @@ def _draw_labels(label_dir, folder, names, strong, rng):
     rows = []
     for i, name in enumerate(names):
         amount = 0 if i < strong else rng.random()
-        write_labels(label_dir / f"{name}.png", _spoil(folder.labels(name), amount, rng))
+        write_labels(label_dir / f"{name}.png", _spoil(folder.labels(name), amount, rng), {"made_by": "network"})
         noisy = np.clip(1 - amount + rng.normal(0, 0.15, 3), 0.01, 0.99).round(4)
         weakest = folder.classes[1 + i % (folder.num_classes - 1)]
         rows.append([name, i < strong, *noisy[:2], noisy[2] ** 4, weakest])
