@@ -27,7 +27,7 @@ setup(
     license="Apache-2.0",
     keywords=settings["keywords"],
     packages=find_packages(include=["swsss", "swsss.*"]),
-    package_data={"swsss": ["static/*"]},
+    package_data={"swsss.explorer": ["static/*"]},
     python_requires=f">={settings['min_python']}",
     install_requires=requirements("requirements"),
     extras_require={key: requirements(f"{key}_requirements") for key in ["weights", "crf", "dev"]},

@@ -20,9 +20,9 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as TF
 
-from swsss import augment
-from swsss.data import VOCFolder
-from swsss.images import write_labels
+from swsss.method import augment
+from swsss.photos.folder import VOCFolder
+from swsss.photos.images import write_labels
 
 MEAN, STD, FILL = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225], [124, 116, 104]
 BILINEAR, NEAREST = InterpolationMode.BILINEAR, InterpolationMode.NEAREST

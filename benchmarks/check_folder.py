@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from swsss.data import VOCFolder
-from swsss.images import VOC_CLASSES, write_labels
+from swsss.photos.folder import VOCFolder
+from swsss.photos.images import VOC_CLASSES, write_labels
 
 DIFFERENT = 200  # made-up photos; every file is one of these with its own name
 

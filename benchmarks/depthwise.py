@@ -11,7 +11,7 @@ import time
 import numpy as np
 import torch
 
-from swsss.model import DeepLabV3Plus, quick_depthwise
+from swsss.method.model import DeepLabV3Plus, fast_depthwise_backward
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--backbone", default="tf_efficientnet_lite0")
@@ -37,7 +37,7 @@ def step_of(network, images):
 for stride, channels, size in ((16, 64, (96, 64)), (8, 256, (96, 64)), (16, 64, (192, 128))):
     images = torch.randn(6, 3, *size).to(memory_format=torch.channels_last)
     plain = DeepLabV3Plus(15, asked.backbone, "none", stride, channels).to(memory_format=torch.channels_last)
-    quick = quick_depthwise(DeepLabV3Plus(15, asked.backbone, "none", stride, channels))
+    quick = fast_depthwise_backward(DeepLabV3Plus(15, asked.backbone, "none", stride, channels))
     steps = [step_of(network, images) for network in (plain, quick.to(memory_format=torch.channels_last))]
     times = np.array([[step() for step in steps] for _ in range(asked.rounds + 1)])[1:]  # the first warms up
     ratio = times[:, 0] / times[:, 1]

@@ -24,8 +24,8 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from swsss.images import VOC_CLASSES, write_labels
-from swsss.labels import Judgements
+from swsss.photos.images import VOC_CLASSES, write_labels
+from swsss.runs.label_folder import Judgements
 
 OPEN_LIMIT, PAGE_LIMIT = 2.0, 0.3  # seconds
 
@@ -96,11 +96,11 @@ def clock(work):
 
 def measure(root):
     "Seconds of each thing a person waits for, in this fresh process."
-    importing, explore = clock(lambda: __import__("swsss.explore", fromlist=["x"]))
+    importing, explore = clock(lambda: __import__("swsss.explorer.explore", fromlist=["x"]))
     times = {"import": importing}
 
-    from swsss.gallery import Gallery
-    from swsss.results import find_results
+    from swsss.explorer.gallery import Gallery
+    from swsss.explorer.results import find_results
 
     def start():
         return explore.Explorer(find_results(labels=root / "labels", data=str(root / "data")))
@@ -131,9 +131,9 @@ def measure(root):
 
 def measure_memory(root):
     "MB of a fresh process that has opened the folder, and of one that has only imported what is needed."
-    ask = "import resource; import swsss.explore; from swsss.results import find_results; {}; "
+    ask = "import resource; import swsss.explorer.explore; from swsss.explorer.results import find_results; {}; "
     ask += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
-    opened = f"x = swsss.explore.Explorer(find_results(labels={str(root / 'labels')!r}, data={str(root / 'data')!r}))"
+    opened = f"x = swsss.explorer.explore.Explorer(find_results(labels={str(root / 'labels')!r}, data={str(root / 'data')!r}))"
     runs = [
         subprocess.run([sys.executable, "-c", ask.format(do)], capture_output=True, text=True, check=True)
         for do in (opened, "pass")

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from swsss import Recipe
-from swsss.pct import supervised_losses
-from swsss.recipe import crop_size
-from swsss.train import build_networks, build_optimizer, record_pass
+from swsss.method.pct import supervised_losses
+from swsss.method.recipe import crop_size
+from swsss.runs.training import build_networks, build_optimizer, record_pass
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--recipe", default="small")

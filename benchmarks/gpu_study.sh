@@ -54,18 +54,18 @@ one() { # NAME SPLIT METHOD SEED ITERATIONS TAGGER: one run, stopped kindly at t
         sleep 1 && [ "$(left)" -gt 1 ] || return 0
     done
     timeout -s INT -k 25 "$(($(left) > 1 ? $(left) : 1))" python3 benchmarks/train_one.py "$path" --data "$data" \
-        --recipe "$recipe" --more "$more" split="$2" method="$3" seed="$4" iterations="$5" ${6:+tagger="$6"} \
-        $([ "$1" != tags ] || echo tag_part=0.95 rounds=0) \
+        --recipe "$recipe" --more "$more" split="$2" method="$3" seed="$4" iterations="$5" ${6:+classifier="$6"} \
+        $([ "$1" != tags ] || echo classifier_part=0.95 rounds=0) \
         >> "$home/$1.log" 2>&1 || [ $? -ge 124 ] || [ "$(left)" -lt 5 ] || { tail -3 "$home/$1.log"; return 255; }
 }
 export -f one left
 export home data recipe more begun
 
 length_of() { python3 -c "import sys, yaml; print(yaml.safe_load(sys.argv[1])[sys.argv[2]])" "$lengths" "$1"; }
-all=$(python3 -c "from swsss.data import VOCFolder; import sys; print(len(VOCFolder(sys.argv[1]).listed('train')))" "$data")
-tagger=
+all=$(python3 -c "from swsss.photos.folder import VOCFolder; import sys; print(len(VOCFolder(sys.argv[1]).listed('train')))" "$data")
+classifier=
 if [[ ,$methods, == *,rounds,* ]]; then # one tag network serves all runs
-    tagger=$home/tags
+    classifier=$home/tags
     echo "tags ${splits##*,}@0 rounds 0 $(($(length_of rounds) / 4))"
 fi > "$home/runs.txt"
 {
@@ -74,7 +74,7 @@ fi > "$home/runs.txt"
             for method in ${methods//,/ }; do
                 length=$(length_of "$method")
                 echo "$split@$seed-$method-seed$seed-$length $split@$seed $method $seed $length" \
-                    "$([ "$method" = rounds ] && echo "$tagger")"
+                    "$([ "$method" = rounds ] && echo "$classifier")"
             done
         done
         length=$(length_of cce)
@@ -102,7 +102,7 @@ if [ "$unfinished" -gt 0 ]; then
     exit 3
 fi
 asked="{data: '$data', runs: '$(realpath "$runs")', recipe: $recipe, splits: '$splits', methods: '$methods',
-    seeds: '${seeds// /, }', lengths: $lengths, more: $more, tagger: '$tagger', only_collect: true}"
+    seeds: '${seeds// /, }', lengths: $lengths, more: $more, classifier: '$classifier', only_collect: true}"
 if python3 -c "import papermill, ipykernel" 2> /dev/null; then
     python3 -m papermill nbs/study.ipynb "$out/study.ipynb" --no-progress-bar -y "$asked"
     cp "$home/results.csv" "$out/"

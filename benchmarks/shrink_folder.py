@@ -10,9 +10,9 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from swsss.augment import reduced
-from swsss.data import VOCFolder
-from swsss.images import read_image, read_labels, write_labels
+from swsss.method.augment import reduced
+from swsss.photos.folder import VOCFolder
+from swsss.photos.images import read_image, read_labels, write_labels
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("data", type=Path)

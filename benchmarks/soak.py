@@ -28,27 +28,27 @@ import numpy as np
 import torch
 from torch import nn
 
-from swsss.data import VOCFolder
-from swsss.export import export_labels
-from swsss.formats import WRITERS, Labelled, open_export
-from swsss.images import pixel_digest, read_about, read_labels
-from swsss.labels import (
+from swsss.photos.demo import draw_demo
+from swsss.photos.folder import VOCFolder
+from swsss.photos.formats import WRITERS, Labelled, open_export
+from swsss.photos.images import pixel_digest, read_about, read_labels
+from swsss.runs.export import export_labels
+from swsss.runs.label_folder import (
     Judgements,
     LabelChanged,
     import_labels,
     kept_labels,
     label_version,
-    own_label,
+    network_label,
     read_corrected,
     read_scores,
-    restore_own,
+    restore_network_label,
     write_corrected,
     write_pseudo_labels,
 )
-from swsss.scenes import draw_demo
 
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["swsss.export", "swsss.labels", "swsss.scenes"])
+processes.set_forkserver_preload(["swsss.runs.export", "swsss.runs.label_folder", "swsss.photos.demo"])
 MEAN_LIFE = 1.5  # seconds until a process is killed
 ROUND = 12  # seconds between two comparisons
 
@@ -117,9 +117,11 @@ class Worker:
 
     def restore(self):
         name = self.rng.choice(self.folder.names)
-        if own_label(self.label_dir, name).is_file():
+        if network_label(self.label_dir, name).is_file():
             seen = label_version(self.label_dir, name)
-            self.tell("restore", lambda: restore_own(self.label_dir, name, seen=seen), saved={name: "network"})
+            self.tell(
+                "restore", lambda: restore_network_label(self.label_dir, name, seen=seen), saved={name: "network"}
+            )
 
     def take_in(self):
         names = self.rng.sample(self.folder.names, 3)

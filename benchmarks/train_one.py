@@ -9,11 +9,11 @@ from pathlib import Path
 import yaml
 
 from swsss import Recipe, train
-from swsss.data import VOCFolder, read_split
-from swsss.files import find_device
-from swsss.model import load_network
-from swsss.quality import evaluate_once
-from swsss.run import networks_of
+from swsss.method.model import load_network
+from swsss.photos.files import find_device
+from swsss.photos.folder import VOCFolder, read_split
+from swsss.runs.quality import evaluate_once
+from swsss.runs.run_folder import networks_of
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("run", type=Path)

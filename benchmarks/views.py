@@ -11,8 +11,8 @@ import time
 import numpy as np
 import torch
 
-from swsss import predict
-from swsss.model import DeepLabV3Plus
+from swsss.method import predict
+from swsss.method.model import DeepLabV3Plus
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--backbone", default="tf_efficientnet_lite0")
@@ -21,13 +21,13 @@ asked = parser.parse_args()
 torch.set_num_threads(1)
 
 network = DeepLabV3Plus(15, asked.backbone, "none", 16, 64).eval()
-together = predict.TOGETHER
+together = predict.FLIP_BATCH_PIXELS
 
 
 def seconds(image, layout, most):
     """Processor seconds of the logits of one photo."""
     network.to(memory_format=layout)
-    predict.TOGETHER = most
+    predict.FLIP_BATCH_PIXELS = most
     begun = time.process_time()
     predict.working_logits(network, image)
     return time.process_time() - begun

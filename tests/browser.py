@@ -36,11 +36,11 @@ FLAGS += ["--disable-background-networking", "--disable-component-update", "--di
 
 def make_run(root):
     "A short run on the demo folder and labels of some images, all under `root`."
-    from swsss.data import open_folder, read_split
-    from swsss.labels import write_pseudo_labels
-    from swsss.model import load_checkpoint
-    from swsss.recipe import Recipe
-    from swsss.train import train
+    from swsss.method.model import load_checkpoint
+    from swsss.method.recipe import Recipe
+    from swsss.photos.folder import open_folder, read_split
+    from swsss.runs.label_folder import write_pseudo_labels
+    from swsss.runs.training import train
 
     folder, run = open_folder("demo"), root / "runs" / "short"
     strong = read_split(folder, 20)
@@ -68,8 +68,8 @@ def copy_run(run, root):
 
 def draw_run(root):
     "A made-up run with 240 labels, to be chosen in the explorer."
-    from swsss.data import open_folder
-    from swsss.results import draw_results
+    from swsss.explorer.results import draw_results
+    from swsss.photos.folder import open_folder
 
     folder = open_folder(os.environ.get("SWSSS_DATA", "demo"))
     masked = [name for name in folder.names if folder.has_mask(name)]

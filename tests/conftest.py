@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 from run_folder import list_events, results, train
 
-from swsss.scenes import draw_demo
+from swsss.photos.demo import draw_demo
 
 pytest.register_assert_rewrite("browser")
 

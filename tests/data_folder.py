@@ -3,8 +3,8 @@
 import numpy as np
 from PIL import Image
 
-from swsss.data import VOCFolder
-from swsss.images import write_labels
+from swsss.photos.folder import VOCFolder
+from swsss.photos.images import write_labels
 
 CLASSES = ["background", "disc", "square"]
 SIZE = (24, 32)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 READER = """
 import json, resource, sys
-from swsss.formats import open_export
+from swsss.photos.formats import open_export
 with open("/proc/self/statm") as file:
     now = int(file.read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (now + int(sys.argv[1]), resource.RLIM_INFINITY))

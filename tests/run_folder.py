@@ -13,12 +13,12 @@ from types import SimpleNamespace
 import safetensors.torch
 import torch
 
-from swsss import model
-from swsss import run as run_room
-from swsss import train as train_room
-from swsss.data import VOCFolder
-from swsss.files import file_digest
-from swsss.recipe import Recipe
+from swsss.method import model
+from swsss.method.recipe import Recipe
+from swsss.photos.files import file_digest
+from swsss.photos.folder import VOCFolder
+from swsss.runs import run_folder as run_room
+from swsss.runs import training as train_room
 
 PATIENCE = 600  # seconds; long, so that a busy machine fails no test
 QUICK = Recipe.demo(
@@ -35,7 +35,9 @@ QUICK = Recipe.demo(
 EVENTS = {"open", "os.rename", "os.remove", "os.mkdir"}  # of the interpreter's audit: each is one more kill point
 
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["swsss.train", "swsss.labels"])  # imports take seconds: done once, for all processes
+processes.set_forkserver_preload(
+    ["swsss.runs.training", "swsss.runs.label_folder"]
+)  # imports take seconds: done once, for all processes
 
 
 # A process that trains

@@ -10,7 +10,7 @@ import nbformat
 ROOT = Path(__file__).parent.parent
 
 
-def run_verb(verb, out, **parameters):
+def run_notebook_command(verb, out, **parameters):
     "Run a verb: whether it ended well, and what its notebook printed or raised."
     command = [sys.executable, "-m", "papermill", ROOT / f"nbs/{verb}.ipynb", out, "--no-progress-bar"]
     done = subprocess.run([*command, "-y", json.dumps(parameters)], cwd=ROOT, capture_output=True, text=True)

@@ -7,21 +7,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from run_verb import run_verb
+from run_notebook_command import run_notebook_command
 
 import swsss
-from swsss.data import VOCFolder
-from swsss.detail import Networks
-from swsss.export import export_labels
-from swsss.files import read_json, write_json
-from swsss.images import read_labels
-from swsss.labels import import_labels, stage2_folder, vouched_labels, write_corrected, write_pseudo_labels
-from swsss.model import DeepLabV3Plus, class_names, load_network, save_checkpoint
-from swsss.predict import evaluate_network
-from swsss.recipe import Recipe
-from swsss.results import draw_results, find_results
-from swsss.scenes import draw_demo
-from swsss.train import find_tagger
+from swsss.explorer.detail import Networks
+from swsss.explorer.results import draw_results, find_results
+from swsss.method.model import DeepLabV3Plus, class_names, load_network, save_checkpoint
+from swsss.method.predict import evaluate_network
+from swsss.method.recipe import Recipe
+from swsss.photos.demo import draw_demo
+from swsss.photos.files import read_json, write_json
+from swsss.photos.folder import VOCFolder
+from swsss.photos.images import read_labels
+from swsss.runs.export import export_labels
+from swsss.runs.label_folder import import_labels, stage2_folder, verified_labels, write_corrected, write_pseudo_labels
+from swsss.runs.training import find_classifier
 
 QUICK = Recipe.demo(channels=8, crop=32, num_strong=2, num_weak=2, iterations=2, save_every=1, workers=0, snapshots=0)
 
@@ -83,22 +83,22 @@ def doors(home):
     "Whatever brings a network, a run or labels together with photos: what is called, and which place it must name."
     run, folder = home / "runs/mine", VOCFolder(home / "scenes")
     hybrid, labels = run / "hybrid.safetensors", run / "labels"
-    network, untold = load_network(hybrid, device="cpu"), DeepLabV3Plus(folder.num_classes, "resnet18", None)
+    network, weak = load_network(hybrid, device="cpu"), DeepLabV3Plus(folder.num_classes, "resnet18", None)
     names, strong = folder.listed("trainaug"), folder.listed("train")[:2]
     plain = {"scales": (1.0,), "flip": False, "progress": False}
     return {
         "evaluate": (lambda: evaluate_network(network, folder, folder.listed("val"), **plain), hybrid),
         "label": (lambda: write_pseudo_labels(home / "new", folder, names, network, {}, **plain), hybrid),
-        "agree": (lambda: write_pseudo_labels(home / "new", folder, names, untold, {}, network, **plain), hybrid),
-        "go on labelling": (lambda: write_pseudo_labels(labels, folder, names, untold, {}, **plain), labels),
+        "agree": (lambda: write_pseudo_labels(home / "new", folder, names, weak, {}, network, **plain), hybrid),
+        "go on labelling": (lambda: write_pseudo_labels(labels, folder, names, weak, {}, **plain), labels),
         "stage 2": (lambda: stage2_folder(folder, labels, strong), labels),
-        "labels as masks": (lambda: vouched_labels(labels, folder, strong), labels),
+        "labels as masks": (lambda: verified_labels(labels, folder, strong), labels),
         "import": (lambda: import_labels(folder.mask_dir, labels, folder), labels),
         "export": (lambda: export_labels(labels, folder, home / "out.zip", "voc"), labels),
         "explorer": (lambda: find_results(run), labels),
         "explorer of labels": (lambda: find_results(labels=labels, data=folder.root), labels),
         "networks of the explorer": (lambda: Networks(run, folder)._model("HybridNet"), hybrid),
-        "tag network": (lambda: find_tagger(str(run), untold, folder), hybrid),
+        "tag network": (lambda: find_classifier(str(run), weak, folder), hybrid),
         "training": (
             lambda: swsss.train(Recipe.paper(**read_json(run / "recipe.json")["recipe"]), folder, strong, run),
             run,
@@ -135,7 +135,7 @@ def test_no_notebook_begins_with_other_classes(made, tmp_path, verb):
     parameters |= {"name": "mine", "recipe": "demo", "split": 2} if verb == "train_pct" else {"run": "mine"}
     if "labels" in parameters:
         parameters["labels"] = str(home / "new")
-    done, said = run_verb(verb, tmp_path / "out.ipynb", **parameters)
+    done, said = run_notebook_command(verb, tmp_path / "out.ipynb", **parameters)
     assert not done and "was made for other classes than" in said, said
     assert "line 2 is dotted disc, and was striped disc" in said and not (home / "new").exists()
 
@@ -218,7 +218,7 @@ def test_the_same_classes_pass_every_door(made, tmp_path):
     folder, labels = VOCFolder(home / "scenes"), home / "runs/mine/labels"
     assert find_results(home / "runs/mine").labels == labels
     assert export_labels(labels, folder, home / "out.zip", "voc") == 10
-    assert len(vouched_labels(labels, folder, folder.listed("train")[:2])) == 2
+    assert len(verified_labels(labels, folder, folder.listed("train")[:2])) == 2
     network = load_network(made.run / "hybrid.safetensors", device="cpu")
     settings = {"scales": (1.0,), "flip": False, "progress": False}
     assert evaluate_network(network, folder, folder.listed("val"), **settings).sum() > 0

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from run_verb import run_verb
+from run_notebook_command import run_notebook_command
 from safetensors.torch import load_file
 
-from swsss.data import VOCFolder
-from swsss.files import write_json
-from swsss.images import read_labels, write_labels
-from swsss.labels import read_corrected, write_corrected
-from swsss.run import masks_of
-from swsss.scenes import draw_demo
+from swsss.photos.demo import draw_demo
+from swsss.photos.files import write_json
+from swsss.photos.folder import VOCFolder
+from swsss.photos.images import read_labels, write_labels
+from swsss.runs.label_folder import read_corrected, write_corrected
+from swsss.runs.run_folder import masks_of
 
 SMALL = {
     "recipe": "demo",
@@ -27,7 +27,9 @@ SMALL = {
 
 def papermill(home, verb, **parameters):
     "Run a verb on one core, with its runs at home."
-    return run_verb(verb, home / f"{verb}.ipynb", runs=str(home / "runs"), device="cpu", threads=1, **parameters)
+    return run_notebook_command(
+        verb, home / f"{verb}.ipynb", runs=str(home / "runs"), device="cpu", threads=1, **parameters
+    )
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ import pytest
 from browser import Page, choices, control, edit_label, judgements, needs_browser, pointer, shown
 from selenium.webdriver.common.keys import Keys
 
-from swsss.data import VOCFolder
-from swsss.files import read_json
-from swsss.images import read_labels
-from swsss.labels import own_label, read_corrected
+from swsss.photos.files import read_json
+from swsss.photos.folder import VOCFolder
+from swsss.photos.images import read_labels
+from swsss.runs.label_folder import network_label, read_corrected
 
 pytest_plugins = ["browser"]
 pytestmark = needs_browser
@@ -78,7 +78,7 @@ def test_brush(project, explorer, page, labels):
     assert (after[3] == before[3]).all(), "the eraser's stroke was undone"
     assert ((after != before) <= np.isin(after, [index, 255])).all()
     assert 0 < (after == 255).sum() - (before == 255).sum() < before.size / 20
-    assert own_label(labels, name).read_bytes() == own and name in read_corrected(labels)
+    assert network_label(labels, name).read_bytes() == own and name in read_corrected(labels)
     row = judgements(project, RUN)[name]
     assert row["verdict"] == "accepted" and int(row["seconds"]) > 0
     page.until(lambda: "corrected in" in page.text(".swsss-explorer"), "the time in the heading")
@@ -128,7 +128,7 @@ def test_a_region_of_another_class(explorer, page, labels):
     page.button("own", ".swsss-editor-bar").click()
     close(page)
     page.until(lambda: (labels / f"{name}.png").read_bytes() == own, "the network's own on disk")
-    assert name not in read_corrected(labels) and not own_label(labels, name).exists()
+    assert name not in read_corrected(labels) and not network_label(labels, name).exists()
 
 
 def near(at, side=4):

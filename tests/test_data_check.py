@@ -16,12 +16,12 @@ import pytest
 from data_folder import LISTS, SIZE, make_folder
 from PIL import Image
 
-from swsss import check
-from swsss.check import FolderError
-from swsss.data import VOCFolder, open_folder, read_split, remap_masks
-from swsss.files import project_path, write_whole
-from swsss.images import read_labels, voc_palette, write_labels
-from swsss.lists import label_maps, parse_list
+from swsss.photos import check
+from swsss.photos.check import FolderError
+from swsss.photos.files import project_path, write_whole
+from swsss.photos.folder import VOCFolder, open_folder, read_split, remap_masks
+from swsss.photos.images import read_labels, voc_palette, write_labels
+from swsss.photos.lists import label_maps, parse_list
 
 
 @pytest.fixture
@@ -655,8 +655,8 @@ def test_text_is_read_and_written_alike_in_every_locale(tmp_path):
     code = f"""
 import warnings
 warnings.filterwarnings("error", category=EncodingWarning, module="swsss")
-from swsss.data import open_folder
-from swsss.scenes import draw_demo
+from swsss.photos.folder import open_folder
+from swsss.photos.demo import draw_demo
 open_folder({str(make_folder(tmp_path / "voc").root)!r}).check()
 draw_demo({str(tmp_path / "demo")!r}, strong=2, weak=1, val=1)
 """

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from swsss.check import FolderError, examine
-from swsss.data import VOCFolder, read_split
-from swsss.images import read_image, read_labels, write_labels
-from swsss.lists import divide_masks, fewest_covering, name_of, parse_list, parse_tags, read_annotation
+from swsss.photos.check import FolderError, examine
+from swsss.photos.folder import VOCFolder, read_split
+from swsss.photos.images import read_image, read_labels, write_labels
+from swsss.photos.lists import divide_masks, fewest_covering, name_of, parse_list, parse_tags, read_annotation
 
 fuzz = settings(
     max_examples=int(os.environ.get("FUZZ_CASES", "100")),

@@ -19,7 +19,7 @@ MAX_SECONDS, MAX_BYTES = 30, 2**30
 
 RUN = """
 import json, re, resource, sys, time
-from swsss import data
+from swsss.photos import folder as data
 start = time.process_time()
 try:
     {code}

@@ -8,14 +8,14 @@ from data_folder import CLASSES, SIZE, make_folder
 from foreign import Reader, mutations, write
 from hypothesis import HealthCheck, given, settings
 from pycocotools import mask as coco_rle
-from run_verb import run_verb
+from run_notebook_command import run_notebook_command
 
-from swsss.data import VOCFolder
-from swsss.files import write_json
-from swsss.formats import Labelled, write_coco
-from swsss.images import read_labels, write_labels
-from swsss.labels import import_labels, read_corrected
-from swsss.scenes import draw_demo
+from swsss.photos.demo import draw_demo
+from swsss.photos.files import write_json
+from swsss.photos.folder import VOCFolder
+from swsss.photos.formats import Labelled, write_coco
+from swsss.photos.images import read_labels, write_labels
+from swsss.runs.label_folder import import_labels, read_corrected
 
 HEIGHT, WIDTH = SIZE
 SQUARE = [2, 2, 10, 2, 10, 9, 2, 9]
@@ -91,11 +91,11 @@ def test_background_of_our_own_file_comes_back(folder, tmp_path):
 def test_the_verb_says_it_and_takes_the_parameter(folder, tmp_path):
     file = write(tmp_path / "half.json", coco([one(1, 0)]))
     how = {"labels": str(tmp_path / "labels"), "data": str(folder.root), "read": str(file)}
-    done, said = run_verb("export_labels", tmp_path / "1.ipynb", **how)
+    done, said = run_notebook_command("export_labels", tmp_path / "1.ipynb", **how)
     assert done and "1 labels of" in said and "10 of 11 photos have no annotation and were left out: pass -p" in said
-    done, said = run_verb("export_labels", tmp_path / "3.ipynb", **how, empty_is_background="false")
+    done, said = run_notebook_command("export_labels", tmp_path / "3.ipynb", **how, empty_is_background="false")
     assert not done and "empty_is_background='false': it can be True or False" in said
-    done, said = run_verb("export_labels", tmp_path / "2.ipynb", **how, empty_is_background=True)
+    done, said = run_notebook_command("export_labels", tmp_path / "2.ipynb", **how, empty_is_background=True)
     assert done and "11 labels of" in said and "left out" not in said, said
 
 
@@ -105,7 +105,7 @@ def test_making_labels_says_it_too(tmp_path):
     how = {"runs": str(tmp_path / "runs"), "device": "cpu", "threads": 1}
     small = {"recipe": "demo", "split": 3, "iterations": 1, "channels": 16, "crop": 32, "num_strong": 2, "num_weak": 2}
     how_to_learn = how | small | {"workers": 0, "data": str(demo.root), "name": "x"}
-    done, said = run_verb("train_pct", tmp_path / "1.ipynb", **how_to_learn)
+    done, said = run_notebook_command("train_pct", tmp_path / "1.ipynb", **how_to_learn)
     assert done, said
     names = demo.listed("trainaug")
     content = coco([one(1, 0)], names) | {"categories": [{"id": 5, "name": demo.classes[1]}]}
@@ -113,11 +113,11 @@ def test_making_labels_says_it_too(tmp_path):
         image |= {"width": 64, "height": 64}
     file = write(tmp_path / "half.json", content)
     how |= {"run": "x", "scales": 1, "corrected": str(file)}
-    done, said = run_verb("make_labels", tmp_path / "2.ipynb", **how)
+    done, said = run_notebook_command("make_labels", tmp_path / "2.ipynb", **how)
     assert done and "1 labels corrected elsewhere" in said and "5 of 6 photos have no annotation" in said, said
     labels = tmp_path / "runs/x/labels"
     assert read_corrected(labels) == names[:1] and (read_labels(labels / f"{names[0]}.png")[2:9, 2:10] > 0).all()
-    done, said = run_verb("make_labels", tmp_path / "3.ipynb", **how, empty_is_background=True)
+    done, said = run_notebook_command("make_labels", tmp_path / "3.ipynb", **how, empty_is_background=True)
     assert done and "6 labels corrected elsewhere" in said and sorted(read_corrected(labels)) == sorted(names), said
 
 

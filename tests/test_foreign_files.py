@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from swsss.images import decode_whole, read_image, read_labels, write_labels
-from swsss.labels import import_labels
-from swsss.photos import PhotoFolder
+from swsss.photos.images import decode_whole, read_image, read_labels, write_labels
+from swsss.photos.new_photos import PhotoFolder
+from swsss.runs.label_folder import import_labels
 
 LABELMAP = "background:0,0,0::\ndisc:200,0,0::\nsquare:0,200,0::\n"
 COLOURS = np.array([[0, 0, 0], [200, 0, 0], [0, 200, 0]], np.uint8)

@@ -8,9 +8,9 @@ from data_folder import CLASSES, SIZE, make_folder
 from foreign import Reader, mutations, write
 from hypothesis import HealthCheck, given, settings
 
-from swsss.formats import Labelled, encode_brush, write_label_studio
-from swsss.images import read_labels
-from swsss.labels import import_labels
+from swsss.photos.formats import Labelled, encode_brush, write_label_studio
+from swsss.photos.images import read_labels
+from swsss.runs.label_folder import import_labels
 
 HEIGHT, WIDTH = SIZE
 

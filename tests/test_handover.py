@@ -5,16 +5,16 @@ from functools import partial
 import numpy as np
 import pytest
 from pycocotools.coco import COCO
-from run_verb import run_verb
+from run_notebook_command import run_notebook_command
 
-from swsss.data import VOCFolder
-from swsss.files import write_json
-from swsss.formats import WRITERS, Labelled
-from swsss.images import read_labels, write_labels
-from swsss.labels import Judgements, read_corrected
-from swsss.scenes import draw_demo
+from swsss.photos.demo import draw_demo
+from swsss.photos.files import write_json
+from swsss.photos.folder import VOCFolder
+from swsss.photos.formats import WRITERS, Labelled
+from swsss.photos.images import read_labels, write_labels
+from swsss.runs.label_folder import Judgements, read_corrected
 
-export_labels = partial(run_verb, "export_labels")
+export_labels = partial(run_notebook_command, "export_labels")
 
 
 @pytest.fixture(scope="module")

@@ -7,14 +7,14 @@ import sys
 
 import pytest
 
-from swsss.files import project_path
+from swsss.photos.files import project_path
 
 NUMBERED = [re.fullmatch(r"(\d\d)_(\w+)", path.stem) for path in sorted(project_path("nbs").glob("*.ipynb"))]
 ROOMS = {found[2]: int(found[1]) for found in NUMBERED if found}  # module -> number
 
 
 def imported(source):
-    "The modules that a module's source imports at any level: `os`, `swsss.data`; `.data` is `swsss.data`."
+    "The modules that a module's source imports at any level: `os`, `swsss.photos.folder`; `.data` is `swsss.photos.folder`."
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -33,8 +33,17 @@ def rooms_in(source):
 
 
 def test_every_way_to_import_a_room_is_seen():
-    ways = ["import swsss.data", "from swsss.data import x", "from swsss import data", "from .data import x"]
-    ways += ["from . import data", "def f():\n    if 1:\n        from swsss.data import x", "import swsss.data as d"]
+    ways = [
+        "import swsss.photos.folder",
+        "from swsss.photos.folder import x",
+        "from swsss import data",
+        "from .data import x",
+    ]
+    ways += [
+        "from . import data",
+        "def f():\n    if 1:\n        from swsss.photos.folder import x",
+        "import swsss.photos.folder as d",
+    ]
     assert {way: rooms_in(way) for way in ways} == {way: {"data"} for way in ways}
 
 
@@ -66,7 +75,7 @@ def test_the_method_knows_of_no_files():
     assert not found, found
 
 
-@pytest.mark.parametrize("module", ["swsss.files", "swsss.data"])
+@pytest.mark.parametrize("module", ["swsss.photos.files", "swsss.photos.folder"])
 def test_looking_at_photos_loads_no_pytorch(module):
     "It takes seconds, and is needed to train and to predict only."
     ask = f"import sys, {module}; print('torch' in sys.modules)"
@@ -81,7 +90,7 @@ import sys, swsss
 assert "torch" not in sys.modules
 assert {"load", "VOCFolder", "Recipe", "train"} <= set(dir(swsss))
 assert swsss.VOCFolder.__name__ == "VOCFolder" and "torch" not in sys.modules
-import swsss.train
+import swsss.runs.training
 assert callable(swsss.train) and swsss.Recipe.demo().seed == 0 and callable(swsss.load)
 assert swsss.train.train is not None and swsss.train.__call__ is swsss.train.train
 """

@@ -19,12 +19,13 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import nn
 
-from swsss.data import VOCFolder
-from swsss.export import export_labels
-from swsss.files import read_json, remove_leftovers, temporary_path, write_json, write_whole
-from swsss.formats import WRITERS, Labelled, open_export
-from swsss.images import pixel_digest, read_labels, write_labels
-from swsss.labels import (
+from swsss.photos.files import read_json, remove_leftovers, temporary_path, write_json, write_whole
+from swsss.photos.folder import VOCFolder
+from swsss.photos.formats import WRITERS, Labelled, open_export
+from swsss.photos.images import pixel_digest, read_labels, write_labels
+from swsss.photos.new_photos import PhotoFolder
+from swsss.runs.export import export_labels
+from swsss.runs.label_folder import (
     Judgements,
     LabelChanged,
     changed_photos,
@@ -32,21 +33,20 @@ from swsss.labels import (
     kept_labels,
     label_maker,
     label_version,
-    own_label,
+    network_label,
     read_corrected,
     read_scores,
-    restore_own,
+    restore_network_label,
     stage2_folder,
     usable_labels,
     write_corrected,
     write_pseudo_labels,
 )
-from swsss.photos import PhotoFolder
 
 TRIES = int(os.environ.get("SWSSS_TRIES", "3"))
 fork = multiprocessing.get_context("fork")
 forkserver = multiprocessing.get_context("forkserver")
-forkserver.set_forkserver_preload(["swsss.labels"])
+forkserver.set_forkserver_preload(["swsss.runs.label_folder"])
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="ends processes by signals")
 
 
@@ -115,7 +115,7 @@ def test_a_label_saved_while_its_photo_is_with_the_network_stays(tmp_path, folde
     for number, name in enumerate(reversed(folder.names)):
         assert is_persons(label_dir, name, drawn(number))
         assert label_maker(label_dir, name).photo
-        restore_own(label_dir, name)  # the network's label was made, and waits
+        restore_network_label(label_dir, name)  # the network's label was made, and waits
         assert label_maker(label_dir, name).made_by == "network"
 
 
@@ -208,7 +208,7 @@ def test_killed_while_a_correction_is_saved(tmp_path, folder):
         now = read_labels(label_dir / "a.png")
         if np.array_equal(now, mine):
             assert read_corrected(label_dir) == ["a"] and usable_labels(label_dir, ["a"], [], "corrected") == ["a"]
-            assert np.array_equal(read_labels(own_label(label_dir, "a")), shown["a"])
+            assert np.array_equal(read_labels(network_label(label_dir, "a")), shown["a"])
         else:
             assert np.array_equal(now, shown["a"]) and read_corrected(label_dir) == [] and not done
         label(label_dir, folder, ["a"])
@@ -237,14 +237,14 @@ def test_killed_while_the_networks_own_comes_back(tmp_path, folder, old):
 
     def prepare(label_dir):
         if old:  # as version 0.5 left it: no PNG says whose it is
-            write_labels(own_label(label_dir, "a"), drawn(5))
+            write_labels(network_label(label_dir, "a"), drawn(5))
             write_labels(label_dir / "a.png", mine)
             (label_dir / "corrected.txt").write_text("a\n")
         else:
             write_labels(label_dir / "a.png", drawn(5), {"made_by": "network"})
             write_corrected(label_dir, [("a", mine)])
 
-    for label_dir, done in each_kill(tmp_path, prepare, lambda label_dir: restore_own(label_dir, "a")):
+    for label_dir, done in each_kill(tmp_path, prepare, lambda label_dir: restore_network_label(label_dir, "a")):
         now, kept = read_labels(label_dir / "a.png"), [read_labels(path) for path in kept_labels(label_dir, "a")]
         assert any(np.array_equal(mine, one) for one in [now, *kept])
         assert read_corrected(label_dir) == (["a"] if np.array_equal(now, mine) else [])
@@ -292,7 +292,7 @@ def test_without_locks_nothing_is_written(tmp_path, labels, code):
     before = {path: path.read_bytes() for path in labels.rglob("*") if path.is_file()}
     acts = [
         lambda: write_corrected(labels, [("a", drawn(1))]),
-        lambda: restore_own(labels, "b"),
+        lambda: restore_network_label(labels, "b"),
         lambda: Judgements(labels).set("a", "rejected"),
         lambda: import_labels(tmp_path / "export.zip", labels, VOCFolder(tmp_path / "again")),
     ]
@@ -314,7 +314,7 @@ def test_the_second_of_two_who_correct_one_label_is_refused(labels):
         write_corrected(labels, [("b", drawn(2)), ("a", drawn(2))], seen={"a": shown, "b": label_version(labels, "b")})
     assert refused.value.names == ["a"] and read_corrected(labels) == ["a"]
     with pytest.raises(LabelChanged):
-        restore_own(labels, "a", seen=shown)
+        restore_network_label(labels, "a", seen=shown)
     assert is_persons(labels, "a", drawn(1))
 
 
@@ -368,7 +368,7 @@ def test_a_verdict_is_not_inherited(tmp_path, folder, labels, verdict):
     assert [Judgements(labels).verdict(name) for name in "abc"] == ["", "", verdict]
     expected = {"accepted": ["a", "c"], "rejected": ["a"]}[verdict]
     assert usable_labels(labels, list("abc"), [], "accepted") == expected
-    restore_own(labels, "a")  # the very label that was judged
+    restore_network_label(labels, "a")  # the very label that was judged
     assert Judgements(labels).verdict("a") == verdict
 
 
@@ -388,7 +388,7 @@ def test_every_label_of_a_person_is_kept(tmp_path, folder, labels):
     versions = [drawn(number) for number in range(5)]
     write_corrected(labels, [("a", versions[0])])
     write_corrected(labels, [("a", versions[1])])  # another person
-    restore_own(labels, "a")
+    restore_network_label(labels, "a")
     write_corrected(labels, [("a", versions[2])])
     write_corrected(labels, [("a", versions[1])])  # as one was before
     items = [Labelled("a", versions[3], folder.image_path("a"), "a.jpg")]
@@ -396,7 +396,7 @@ def test_every_label_of_a_person_is_kept(tmp_path, folder, labels):
     import_labels(tmp_path / "import.zip", labels, folder)
     kept = [read_labels(path) for path in kept_labels(labels, "a")]
     assert [pixel_digest(one) for one in kept] == [pixel_digest(versions[number]) for number in (0, 1, 2, 1)]
-    assert is_persons(labels, "a", versions[3]) and own_label(labels, "a").is_file()
+    assert is_persons(labels, "a", versions[3]) and network_label(labels, "a").is_file()
     assert kept_labels(labels, "b") == []
     assert set(read_corrected(labels)) == {"a"}
 
@@ -427,7 +427,7 @@ def test_a_folder_of_an_earlier_version(tmp_path, folder):
     own = {name: read_labels(label_dir / f"{name}.png") for name in folder.names}
     for name, one in own.items():  # as version 0.5 left it
         write_labels(label_dir / f"{name}.png", drawn(1) if name == "a" else one)
-    write_labels(own_label(label_dir, "a"), own["a"])
+    write_labels(network_label(label_dir, "a"), own["a"])
     (label_dir / "corrected.txt").write_text("a\n")
     before = {name: (label_dir / f"{name}.png").read_bytes() for name in folder.names}
 
@@ -437,7 +437,7 @@ def test_a_folder_of_an_earlier_version(tmp_path, folder):
     write_corrected(label_dir, [("a", drawn(2)), ("b", drawn(2))])
     assert [pixel_digest(read_labels(path)) for path in kept_labels(label_dir, "a")] == [pixel_digest(drawn(1))]
     for name in "ab":
-        restore_own(label_dir, name)
+        restore_network_label(label_dir, name)
         assert pixels_are(label_dir, name, own[name])
     assert read_corrected(label_dir) == []
 
@@ -460,11 +460,11 @@ def test_a_label_that_another_program_put_there_is_nobodys_and_stays(folder, lab
     label(labels, folder)
     assert "1 labels were put there by another program and are nobody's: a. They stay" in capsys.readouterr().out
     assert pixels_are(labels, "a", drawn_there) and read_corrected(labels) == []
-    assert own_label(labels, "a").is_file()
+    assert network_label(labels, "a").is_file()
     write_corrected(labels, [("a", drawn(1))])
     assert any(np.array_equal(read_labels(path), drawn_there) for path in kept_labels(labels, "a"))
     if not keeps_chunk:
-        restore_own(labels, "a")
+        restore_network_label(labels, "a")
         assert pixels_are(labels, "a", before)
 
 
@@ -532,7 +532,7 @@ def test_a_replaced_photo_is_noticed(tmp_path, folder, size, new_photos, capsys)
     if size == SIZE:  # the remedy
         write_corrected(label_dir, [("a", drawn(1))], seen=label_version(label_dir, "a"), folder=photos)
     else:
-        restore_own(label_dir, "a")
+        restore_network_label(label_dir, "a")
         assert read_labels(label_dir / "a.png").shape == size
     assert export_labels(label_dir, photos, tmp_path / "out.zip", "voc") == len(photos.names)
 
@@ -580,11 +580,11 @@ def test_export_of_corrected_labels_never_holds_a_networks(tmp_path, folder, lab
 
     def meanwhile(path):
         if Path(path).name == "a.png":  # the first is read, and others are at work
-            restore_own(labels, "b")
+            restore_network_label(labels, "b")
             write_corrected(labels, [("c", drawn(4))])
         return plain(path)
 
-    with patch("swsss.export.read_labels", meanwhile):
+    with patch("swsss.runs.export.read_labels", meanwhile):
         assert export_labels(labels, folder, tmp_path / "out.zip", "voc", "corrected") == 2
     with open_export(tmp_path / "out.zip", folder.classes) as found:
         found = {name: read() for name, read in found.items()}
@@ -601,7 +601,7 @@ def test_what_killed_processes_began_is_removed_and_never_listed(tmp_path, folde
         )
 
     def dies_while_exporting():
-        with patch("swsss.formats._card", lambda classes: os.kill(os.getpid(), signal.SIGKILL)):
+        with patch("swsss.photos.formats._card", lambda classes: os.kill(os.getpid(), signal.SIGKILL)):
             export_labels(labels, folder, tmp_path / "out/set", "datasets")
 
     for act in (dies, dies_while_exporting):

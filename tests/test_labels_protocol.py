@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 import torch
 
-from swsss.data import VOCFolder
-from swsss.files import read_json
-from swsss.images import write_labels
-from swsss.model import PUBLISHED_NAMES, DeepLabV3Plus
-from swsss.scenes import draw_demo
+from swsss.method.model import PUBLISHED_NAMES, DeepLabV3Plus
+from swsss.photos.demo import draw_demo
+from swsss.photos.files import read_json
+from swsss.photos.folder import VOCFolder
+from swsss.photos.images import write_labels
 
 ROOT = Path(__file__).parent.parent
 

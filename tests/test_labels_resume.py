@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch import nn
 
-from swsss.data import VOCFolder
-from swsss.labels import write_pseudo_labels
-from swsss.scenes import draw_demo
+from swsss.photos.demo import draw_demo
+from swsss.photos.folder import VOCFolder
+from swsss.runs.label_folder import write_pseudo_labels
 
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["swsss.labels"])  # its imports take seconds; done once, for all processes
+processes.set_forkserver_preload(["swsss.runs.label_folder"])  # its imports take seconds; done once, for all processes
 
 
 class Small(nn.Module):

@@ -9,14 +9,14 @@ import pytest
 import torch
 
 import swsss
-from swsss.augment import normalise, reduced
-from swsss.data import VOCFolder
-from swsss.images import read_labels
-from swsss.labels import write_pseudo_labels
-from swsss.model import load_network, resize
-from swsss.predict import evaluate_network, predict_labels, predict_photo
-from swsss.recipe import Recipe
-from swsss.run import networks_of
+from swsss.method.augment import normalise, reduced
+from swsss.method.model import load_network, resize
+from swsss.method.predict import evaluate_network, predict_labels, predict_photo
+from swsss.method.recipe import Recipe
+from swsss.photos.folder import VOCFolder
+from swsss.photos.images import read_labels
+from swsss.runs.label_folder import write_pseudo_labels
+from swsss.runs.run_folder import networks_of
 
 
 def test_a_working_size_is_remembered_wherever_the_network_is_used(demo, tmp_path):
@@ -41,11 +41,11 @@ def test_a_working_size_is_remembered_wherever_the_network_is_used(demo, tmp_pat
         swsss.load(run, "cpu").predict(photo, shown, **once),
     ):
         assert found.shape == expected.shape and np.allclose(found, expected, atol=1e-5)
-    labels, sure = predict_labels(network, photo, tags, **once)
-    assert np.array_equal(labels, found.argmax(0)) and sure == pytest.approx(found.max(0).mean())
+    labels, confidence = predict_labels(network, photo, tags, **once)
+    assert np.array_equal(labels, found.argmax(0)) and confidence == pytest.approx(found.max(0).mean())
     scores = write_pseudo_labels(tmp_path / "labels", folder, [name], network, {}, progress=False, **once)
     assert np.array_equal(read_labels(tmp_path / "labels" / f"{name}.png"), labels)
-    assert scores["confidence"].item() == pytest.approx(sure)
+    assert scores["confidence"].item() == pytest.approx(confidence)
     strong = folder.listed("train")[:2]
     confusion = evaluate_network(network, folder, strong, progress=False, **once)
     assert confusion.sum() == sum((folder.labels(name) != 255).sum() for name in strong)
@@ -70,8 +70,8 @@ def test_a_run_folder_of_a_time_before_the_field_goes_on(demo, tmp_path):
 LABEL_24_MEGAPIXELS = """
 import resource, sys
 import numpy as np, torch
-from swsss.model import DeepLabV3Plus
-from swsss.predict import predict_labels
+from swsss.method.model import DeepLabV3Plus
+from swsss.method.predict import predict_labels
 torch.set_num_threads(1)
 torch.manual_seed(0)
 longest_side, num_classes = map(int, sys.argv[1:])

@@ -8,8 +8,8 @@ import pandas as pd
 import papermill
 import pytest
 
-from swsss.data import VOCFolder
-from swsss.results import draw_results
+from swsss.explorer.results import draw_results
+from swsss.photos.folder import VOCFolder
 
 ROOT = Path(__file__).parents[1]
 

@@ -15,12 +15,12 @@ from PIL import Image
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from swsss.data import VOCFolder
-from swsss.files import read_json
-from swsss.formats import open_export
-from swsss.images import read_labels
-from swsss.labels import read_corrected
-from swsss.run import masks_of
+from swsss.photos.files import read_json
+from swsss.photos.folder import VOCFolder
+from swsss.photos.formats import open_export
+from swsss.photos.images import read_labels
+from swsss.runs.label_folder import read_corrected
+from swsss.runs.run_folder import masks_of
 
 pytest_plugins = ["browser"]
 pytestmark = needs_browser

@@ -11,14 +11,14 @@ import pytest
 from run_folder import at_step, die, go_on, results, rows, train
 from safetensors.torch import load
 
-from swsss.data import VOCFolder
+from swsss.photos.folder import VOCFolder
 
 TRAIN = """
 import torch
 from pathlib import Path
-from swsss.data import VOCFolder
-from swsss.recipe import Recipe
-from swsss.train import train
+from swsss.photos.folder import VOCFolder
+from swsss.method.recipe import Recipe
+from swsss.runs.training import train
 torch.set_num_threads(1)
 folder = VOCFolder({root!r})
 train(Recipe.demo(**{changes!r}), folder, folder.listed("train"), {run!r}, "cpu")
@@ -68,7 +68,7 @@ def test_class_names_in_a_locale_that_does_not_know_them(demo, tmp_path):
         file.write_text(file.read_text(encoding="utf-8").replace("dotted star", "Fußgänger 人"), encoding="utf-8")
     assert "Fußgänger 人" in VOCFolder(root).classes
     ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    stop = "import swsss.train as t\nplain, n = t.step_losses, [0]\n"
+    stop = "import swsss.runs.training as t\nplain, n = t.step_losses, [0]\n"
     stop += (
         "def step(*a):\n    n[0] += 1\n    assert n[0] < 4, 'on purpose'\n    return plain(*a)\nt.step_losses = step\n"
     )

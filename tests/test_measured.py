@@ -6,7 +6,7 @@ import re
 import pandas as pd
 import pytest
 
-from swsss.files import project_path
+from swsss.photos.files import project_path
 
 RESULTS = project_path("nbs/results")
 MIOU = ["with", "with_prior", "without", "without_classifier"]

@@ -19,12 +19,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from matplotlib.text import Text
 from PIL import Image
-from run_verb import run_verb
+from run_notebook_command import run_notebook_command
 
-from swsss.check import FolderError
-from swsss.data import VOCFolder
-from swsss.images import write_labels
-from swsss.labels import (
+from swsss.explorer.show import add_legend, iou_bars, legend_patches, show_strip, show_weights
+from swsss.method.model import DeepLabV3Plus, save_checkpoint
+from swsss.photos.check import FolderError
+from swsss.photos.folder import VOCFolder
+from swsss.photos.images import write_labels
+from swsss.photos.lists import parse_list, parse_tags, read_text, write_list
+from swsss.photos.new_photos import PhotoFolder
+from swsss.runs.label_folder import (
     Judgements,
     append_score,
     read_corrected,
@@ -33,10 +37,6 @@ from swsss.labels import (
     write_corrected,
     write_scores,
 )
-from swsss.lists import parse_list, parse_tags, read_text, write_list
-from swsss.model import DeepLabV3Plus, save_checkpoint
-from swsss.photos import PhotoFolder
-from swsss.show import add_legend, iou_bars, legend_patches, show_strip, show_trust
 
 LATIN = "caf\udce9"  # as Linux gives the name of a file that is not UTF-8
 AWKWARD = [
@@ -98,7 +98,7 @@ def test_pictures_show_every_name_letter_by_letter(drawn):
     strip = drawn(show_strip([image] * len(AWKWARD), {"a $^$ b": [labels] * len(AWKWARD)}, classes, names=AWKWARD))
     assert {*AWKWARD, "a $^$ b"} <= strip
     assert {f"0.500  {name}" for name in AWKWARD} <= drawn(
-        show_trust([image] * len(AWKWARD), [0.5] * len(AWKWARD), AWKWARD)
+        show_weights([image] * len(AWKWARD), [0.5] * len(AWKWARD), AWKWARD)
     )
     bars = drawn(iou_bars({"net $^$": np.full(len(classes), 0.5)}, classes, "run $^$"))
     assert {*AWKWARD, "net $^$, mIoU 50.0", "run $^$"} <= bars
@@ -343,7 +343,7 @@ def test_nothing_is_overwritten_by_renaming(tmp_path):
     stray(tmp_path / f"{LATIN}.jpg")
     Image.new("RGB", (8, 8), "red").save(tmp_path / "café.jpg")
     before = (tmp_path / "café.jpg").read_bytes()
-    code = f"from swsss.lists import rename_readable; rename_readable(r'{tmp_path}')"
+    code = f"from swsss.photos.lists import rename_readable; rename_readable(r'{tmp_path}')"
     assert "stays as it is" in run_command(code)
     assert (tmp_path / "café.jpg").read_bytes() == before and os.path.lexists(tmp_path / f"{LATIN}.jpg")
 
@@ -365,14 +365,14 @@ def test_new_photos_are_labelled_whatever_they_are_called(tmp_path):
         "device": "cpu",
         "threads": 1,
     }
-    done, said = run_verb("make_labels", tmp_path / "1.ipynb", **how)
+    done, said = run_notebook_command("make_labels", tmp_path / "1.ipynb", **how)
     assert done, said
     assert r"1 photo(s) left out, such as caf\udce9.jpg: no list can hold a name that is not UTF-8" in said
     labels = tmp_path / "album-labels"
     assert sorted(read_scores(labels)["name"]) == sorted(AWKWARD) == sorted(PhotoFolder(album, ["background"]).names)
     assert sorted(path.stem for path in labels.glob("*.png")) == sorted(AWKWARD)
     run_command(command_in(said))
-    done, said = run_verb("make_labels", tmp_path / "2.ipynb", **how)
+    done, said = run_notebook_command("make_labels", tmp_path / "2.ipynb", **how)
     assert done and f"{len(AWKWARD)} of {len(AWKWARD) + 1} labels are there already" in said, said
     assert sorted(read_scores(labels)["name"]) == sorted([*AWKWARD, "café"])
 

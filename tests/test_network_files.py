@@ -12,15 +12,15 @@ import torch
 from safetensors.torch import save_file
 
 import swsss
-from swsss.data import VOCFolder
-from swsss.detail import Networks
-from swsss.features import kept_features
-from swsss.files import file_digest
-from swsss.model import DeepLabV3Plus, backbone_weights, load_network, read_weights, save_checkpoint
-from swsss.recipe import Recipe
-from swsss.run import Run
-from swsss.scenes import draw_demo
-from swsss.train import find_tagger
+from swsss.explorer.detail import Networks
+from swsss.method.model import DeepLabV3Plus, backbone_weights, load_network, read_weights, save_checkpoint
+from swsss.method.recipe import Recipe
+from swsss.photos.demo import draw_demo
+from swsss.photos.files import file_digest
+from swsss.photos.folder import VOCFolder
+from swsss.runs.features import kept_features
+from swsss.runs.run_folder import Run
+from swsss.runs.training import find_classifier
 
 
 def network(**changes):
@@ -48,7 +48,7 @@ def doors(run, folder):
         lambda: swsss.load(hybrid, "cpu"),
         lambda: swsss.load(run, "cpu"),
         lambda: Networks(run, folder)._model("HybridNet"),
-        lambda: find_tagger(str(run), network(), folder),
+        lambda: find_classifier(str(run), network(), folder),
         lambda: kept_features(run, hybrid, folder, folder.listed("val")),
     ]
 
@@ -70,7 +70,7 @@ def claim(path, **config):
 
 CLAIMS = [{"channels": 2**13}, {"channels": 2**40}, {"num_classes": 2**20}, {"backbone": "test_vit"}, {"channels": -1}]
 CLAIMS += [{"backbone": "resnet18"}, {"backbone": 7}, {"channels": 8.5}, {"output_stride": 16}, {"more": 1}]
-CLAIMS += [{"tag_belief": 1.0}, {"num_classes": None}]
+CLAIMS += [{"classifier_weight": 1.0}, {"num_classes": None}]
 
 
 @pytest.mark.parametrize("config", CLAIMS, ids=str)
@@ -88,7 +88,7 @@ def test_nothing_is_built_before_the_claim_is_compared(tmp_path):
         claim(tmp_path / "x.safetensors", channels=channels)
         ask = f"""
 import resource
-from swsss.model import load_network
+from swsss.method.model import load_network
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
     load_network(r"{tmp_path}/x.safetensors", device="cpu")
@@ -208,7 +208,7 @@ def test_sound_files_open(tmp_path, folder):
     for path in (tmp_path / "x.pth", tmp_path / "x.safetensors"):
         read = read_weights(path)
         assert read.keys() == state.keys() and all(torch.equal(read[key], state[key]) for key in state)
-    for config in ({}, {"tag_belief": 0.5}, {"backbone": "resnet18", "channels": 16}):
+    for config in ({}, {"classifier_weight": 0.5}, {"backbone": "resnet18", "channels": 16}):
         model = network(**config)
         save_checkpoint(model, tmp_path / "ours.safetensors", classes=folder.classes)
         again = load_network(tmp_path / "ours.safetensors", device="cpu").state_dict()

@@ -14,9 +14,9 @@ import pytest
 import torch
 from PIL import Image
 
-from swsss.files import write_json
-from swsss.images import read_labels
-from swsss.model import DeepLabV3Plus, save_checkpoint
+from swsss.method.model import DeepLabV3Plus, save_checkpoint
+from swsss.photos.files import write_json
+from swsss.photos.images import read_labels
 
 ROOT = Path(__file__).parent.parent
 CLASSES = ["background", "cat", "dog"]

@@ -14,12 +14,12 @@ import torch
 from jupyter_client.manager import start_new_kernel
 from packaging.requirements import Requirement
 from run_folder import PATIENCE, QUICK, results
-from run_verb import ROOT, run_verb
+from run_notebook_command import ROOT, run_notebook_command
 
-from swsss import train as train_room
-from swsss.data import VOCFolder
-from swsss.files import read_json
-from swsss.recipe import Recipe
+from swsss.method.recipe import Recipe
+from swsss.photos.files import read_json
+from swsss.photos.folder import VOCFolder
+from swsss.runs import training as train_room
 
 QUICK_VERB = {"recipe": "demo", "split": 12, "iterations": 2, "channels": 8, "crop": 32, "workers": 0, "threads": 1}
 SECRET = "c0ffee5ecret"
@@ -36,8 +36,8 @@ manager.shutdown_kernel(now=True)
 assert reply["content"]["status"] == "ok", reply
 """
 BEGIN = """
-from swsss.data import VOCFolder
-from swsss.recipe import Recipe
+from swsss.photos.folder import VOCFolder
+from swsss.method.recipe import Recipe
 with Run({run!r}, Recipe.demo(), VOCFolder({root!r})):
     pass
 """
@@ -109,7 +109,7 @@ def test_a_user_without_a_name_or_a_home(demo, monkeypatch):
 def test_an_executed_notebook_has_its_pictures(demo, tmp_path, monkeypatch, backend):
     monkeypatch.setenv("MPLBACKEND", backend)
     parameters = {**QUICK_VERB, "data": str(demo), "runs": str(tmp_path / "runs")}
-    ended, text = run_verb("train_pct", tmp_path / "out.ipynb", **parameters)
+    ended, text = run_notebook_command("train_pct", tmp_path / "out.ipynb", **parameters)
     assert ended, text
     cells = nbformat.read(tmp_path / "out.ipynb", 4).cells
     drawn = [
@@ -123,7 +123,7 @@ def test_an_executed_notebook_has_its_pictures(demo, tmp_path, monkeypatch, back
 def test_a_way_to_draw_into_notebooks_is_left_alone(monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     manager, client = start_new_kernel(startup_timeout=PATIENCE)
-    code = "import os, matplotlib; from swsss.verbs import Parameters; Parameters(); print(matplotlib.get_backend())"
+    code = "import os, matplotlib; from swsss.runs.notebook import Parameters; Parameters(); print(matplotlib.get_backend())"
     said = []
     try:
         client.execute_interactive(code, timeout=PATIENCE, output_hook=lambda message: said.append(message["content"]))
@@ -176,7 +176,14 @@ def test_every_number_of_a_recipe_may_have_an_exponent():
 ALONE = [
     {"method": "ce", "num_strong": 1},
     {"method": "pct", "num_strong": 2, "num_weak": 1, "joint_batch_norm": False},
-    {"method": "rounds", "tag_belief": 0.0, "round_strong": 0, "round_weak": 1, "rounds": 1, "round_after": 0},
+    {
+        "method": "self_training",
+        "classifier_weight": 0.0,
+        "round_strong": 0,
+        "round_weak": 1,
+        "rounds": 1,
+        "passes_before_rounds": 0,
+    },
 ]
 
 
@@ -222,9 +229,9 @@ def test_no_version_with_a_published_advisory_is_allowed():
 
 FORKSERVER = """
 import multiprocessing, torch
-from swsss.data import VOCFolder
-from swsss.recipe import Recipe
-from swsss.train import train
+from swsss.photos.folder import VOCFolder
+from swsss.method.recipe import Recipe
+from swsss.runs.training import train
 multiprocessing.set_start_method({method!r})
 torch.set_num_threads(1)
 folder = VOCFolder({root!r})

@@ -17,12 +17,12 @@ import pytest
 import torch
 
 import swsss
-from swsss.data import VOCFolder
-from swsss.labels import Judgements, read_scores, stage2_folder, write_pseudo_labels
-from swsss.model import load_network
-from swsss.quality import evaluate_once, find_evaluation
-from swsss.recipe import Recipe
-from swsss.run import find_run, find_snapshots, networks_of, read_metrics, read_recipe
+from swsss.method.model import load_network
+from swsss.method.recipe import Recipe
+from swsss.photos.folder import VOCFolder
+from swsss.runs.label_folder import Judgements, read_scores, stage2_folder, write_pseudo_labels
+from swsss.runs.quality import evaluate_once, find_evaluation
+from swsss.runs.run_folder import find_run, find_snapshots, networks_of, read_metrics, read_recipe
 
 ROOT = Path(__file__).parent.parent
 

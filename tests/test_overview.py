@@ -13,11 +13,11 @@ import pytest
 from browser import OVERFLOW, TOKEN, ActionChains, Page, needs_browser, shown
 from selenium.webdriver.common.keys import Keys
 
-from swsss.data import VOCFolder
-from swsss.files import read_json
-from swsss.gallery import Gallery
-from swsss.overview import labels_in_cell
-from swsss.results import draw_results
+from swsss.explorer.gallery import Gallery
+from swsss.explorer.overview import labels_in_cell
+from swsss.explorer.results import draw_results
+from swsss.photos.files import read_json
+from swsss.photos.folder import VOCFolder
 
 pytest_plugins = ["browser"]
 pytestmark = needs_browser

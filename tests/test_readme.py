@@ -5,8 +5,8 @@ import re
 import numpy as np
 from PIL import Image
 
-from swsss.files import project_path, write_json
-from swsss.model import DeepLabV3Plus, save_checkpoint
+from swsss.method.model import DeepLabV3Plus, save_checkpoint
+from swsss.photos.files import project_path, write_json
 
 
 def test_the_example_in_python(tmp_path, monkeypatch):

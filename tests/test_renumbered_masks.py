@@ -10,10 +10,10 @@ import pytest
 from data_folder import make_folder
 from PIL import Image
 
-from swsss.check import FolderError
-from swsss.data import VOCFolder, renumber_masks
-from swsss.images import read_labels, voc_palette
-from swsss.scenes import draw_demo
+from swsss.photos.check import FolderError
+from swsss.photos.demo import draw_demo
+from swsss.photos.folder import VOCFolder, renumber_masks
+from swsss.photos.images import read_labels, voc_palette
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_the_command_in_the_report_mends_them(root, keep_numbers):
         numbers[name] = quantise(root / "SegmentationClass" / name)
     as_they_were = {name: (root / "SegmentationClass" / name).read_bytes() for name in numbers}
     report = str(problems(root))
-    command = re.search(r'python -c "(from swsss.data import renumber_masks;[^"]+)"', report)[1]
+    command = re.search(r'python -c "(from swsss.photos.folder import renumber_masks;[^"]+)"', report)[1]
     if keep_numbers:
         other = re.search(r"renumber_masks\([^)]*keep_numbers=True\)", report)[0]
         command = command.split(";")[0] + "; " + other

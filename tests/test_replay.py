@@ -6,9 +6,9 @@ import pandas as pd
 import papermill
 import pytest
 
-from swsss.data import VOCFolder
-from swsss.labels import write_corrected
-from swsss.results import draw_results
+from swsss.explorer.results import draw_results
+from swsss.photos.folder import VOCFolder
+from swsss.runs.label_folder import write_corrected
 
 ROOT = Path(__file__).parents[1]
 

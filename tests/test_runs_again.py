@@ -7,9 +7,9 @@ import pytest
 from run_folder import QUICK, go_on, results
 from safetensors import safe_open
 
-from swsss.data import VOCFolder
-from swsss.files import project_path
-from swsss.recipe import Recipe
+from swsss.method.recipe import Recipe
+from swsss.photos.files import project_path
+from swsss.photos.folder import VOCFolder
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ import pytest
 import torch
 from run_folder import QUICK, at_step, checkpoints, go_on, results, train
 
-from swsss.batches import PairedBatches
-from swsss.data import VOCFolder
-from swsss.pct import Losses
+from swsss.method.batches import PairedBatches
+from swsss.method.pct import Losses
+from swsss.photos.folder import VOCFolder
 
 KEPT = "is kept up to iteration {}; run the same command again to go on from there"
 

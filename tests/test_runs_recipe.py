@@ -14,8 +14,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from swsss.files import project_path
-from swsss.recipe import GROUPS, Recipe, crop_size
+from swsss.method.recipe import GROUPS, Recipe, crop_size
+from swsss.photos.files import project_path
 
 fuzz = settings(
     max_examples=int(os.environ.get("FUZZ_CASES", "100")),

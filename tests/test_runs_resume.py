@@ -28,8 +28,8 @@ from run_folder import (
 )
 from safetensors.torch import load
 
-from swsss.data import VOCFolder
-from swsss.run import Run
+from swsss.photos.folder import VOCFolder
+from swsss.runs.run_folder import Run
 
 KILLS = int(os.environ.get("SWSSS_KILLS", "3"))
 KILLED = -signal.SIGKILL

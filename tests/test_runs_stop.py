@@ -64,8 +64,8 @@ import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import torch
 from run_folder import QUICK, slow_steps
-from swsss.data import VOCFolder
-from swsss.train import train
+from swsss.photos.folder import VOCFolder
+from swsss.runs.training import train
 torch.set_num_threads(1)
 slow_steps({{seconds}})
 folder = VOCFolder({{root!r}})

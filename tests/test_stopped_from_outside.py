@@ -19,22 +19,29 @@ import psutil
 import pytest
 from run_folder import PATIENCE, QUICK, at_step, checkpoints, die, go_on, results, rows, train, wait_for
 
-from swsss import run as run_room
-from swsss import train as train_room
+from swsss.runs import run_folder as run_room
+from swsss.runs import training as train_room
 
 HERE = Path(__file__).parent
 KEPT = "is kept up to iteration {}; run the same command again to go on from there"
 EVERY = 100_000  # iterations between checkpoints: none is written for their number
-ROUNDS = {"method": "rounds", "iterations": 12, "tag_part": 0.25, "rounds": 2, "round_part": 0.25, "round_weak": 2}
-ROUNDS |= {"round_after": 0, "snapshots": 0, "save_every": EVERY, "num_strong": 2}
+ROUNDS = {
+    "method": "self_training",
+    "iterations": 12,
+    "classifier_part": 0.25,
+    "rounds": 2,
+    "round_part": 0.25,
+    "round_weak": 2,
+}
+ROUNDS |= {"passes_before_rounds": 0, "snapshots": 0, "save_every": EVERY, "num_strong": 2}
 
 CELL = """
 import sys
 sys.path.insert(0, {here!r})
 import torch
 from run_folder import QUICK, slow_steps
-from swsss.data import VOCFolder
-from swsss.train import train
+from swsss.photos.folder import VOCFolder
+from swsss.runs.training import train
 torch.set_num_threads(1)
 slow_steps({seconds})
 folder = VOCFolder({root!r})
@@ -116,8 +123,13 @@ def test_checkpoints_by_time_change_nothing_that_is_learned(demo, tmp_path, chan
 @pytest.mark.parametrize("step", [2, 5, 8, 11])
 def test_killed_in_any_phase_no_more_than_a_step_is_lost(demo, tmp_path, step):
     "Where a step takes longer than the time between checkpoints; phases change after 3, 6 and 9."
-    spans = QUICK.change(**ROUNDS).spans(12)
-    assert [(span.kind, span.stop) for span in spans] == [("tags", 3), ("masks", 6), ("round", 9), ("round", 12)]
+    phases = QUICK.change(**ROUNDS).phases(12)
+    assert [(phase.kind, phase.stop) for phase in phases] == [
+        ("classifier", 3),
+        ("supervised", 6),
+        ("self-training", 9),
+        ("self-training", 12),
+    ]
     whole, run = tmp_path / "whole", tmp_path / "run"
     go_on(demo, whole, **ROUNDS, workers=0)
     code, text = train(demo, run, partial(clock, 100, partial(at_step, step, die)), **ROUNDS, workers=0)
@@ -138,8 +150,8 @@ def test_a_minute_at_most_is_lost(demo, run):
 
 OUTER = """
 from pathlib import Path
-from swsss import verbs
-verbs.step_command = lambda *_: {command!r}
+from swsss.runs import notebook as verbs
+verbs.notebook_command = lambda *_: {command!r}
 verbs.run_step("train_pct", Path({notebook!r}), {{}})
 """
 

@@ -1,13 +1,21 @@
 "Where nearly every photo shows nearly every class, rounds are left out unless they are asked for."
 
 import pytest
-from run_verb import run_verb
+from run_notebook_command import run_notebook_command
 
-from swsss.data import VOCFolder
-from swsss.run import read_recipe
-from swsss.scenes import draw_demo
+from swsss.photos.demo import draw_demo
+from swsss.photos.folder import VOCFolder
+from swsss.runs.run_folder import read_recipe
 
-QUICK = {"recipe": "demo", "method": "rounds", "split": 3, "iterations": 4, "channels": 16, "crop": 32, "workers": 0}
+QUICK = {
+    "recipe": "demo",
+    "method": "self_training",
+    "split": 3,
+    "iterations": 4,
+    "channels": 16,
+    "crop": 32,
+    "workers": 0,
+}
 
 
 @pytest.mark.parametrize(("told", "asked", "done"), [("all", {}, 0), ("all", {"rounds": 1}, 1), ("its own", {}, 1)])
@@ -23,7 +31,7 @@ def test_rounds_are_left_out(tmp_path, told, asked, done):
         "device": "cpu",
         "threads": 1,
     }
-    well, said = run_verb("train_pct", tmp_path / "out.ipynb", **where, **QUICK, **asked)
+    well, said = run_notebook_command("train_pct", tmp_path / "out.ipynb", **where, **QUICK, **asked)
     assert well, said
     assert read_recipe(tmp_path / "runs/one")["rounds"] == done
     assert ("tags rule out little" in said) == (not done)

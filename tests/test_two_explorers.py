@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 from swsss import correct, explore, gallery, grid, onward, overview
-from swsss.data import VOCFolder
-from swsss.detail import packed
-from swsss.explore import Explorer
-from swsss.images import read_labels, write_labels
-from swsss.labels import Judgements, own_label, read_corrected
-from swsss.results import draw_results
+from swsss.explorer.detail import packed
+from swsss.explorer.explore import Explorer
+from swsss.explorer.results import draw_results
+from swsss.photos.folder import VOCFolder
+from swsss.photos.images import read_labels, write_labels
+from swsss.runs.label_folder import Judgements, network_label, read_corrected
 
 ROOT = Path(__file__).parents[1]
 
@@ -132,8 +132,8 @@ def elsewhere(code, *args):
 
 OTHER_PERSON = """
 from pathlib import Path
-from swsss.data import VOCFolder
-from swsss.results import Results
+from swsss.photos.folder import VOCFolder
+from swsss.explorer.results import Results
 from test_two_explorers import Tab, correct_it
 root, labels, do, *names = sys.argv[1:]
 tab = Tab(Results(VOCFolder(root), Path(labels), Path(labels).parent))
@@ -214,7 +214,7 @@ def test_the_networks_own_is_not_put_back_over_a_newer_correction(tabs, labels):
     assert second.is_editing and "has changed" in second.said
     assert np.array_equal(read_labels(labels / f"{name}.png"), newer) and verdict(labels, name) == "accepted"
     second.ask("restore")
-    assert not second.is_editing and name not in read_corrected(labels) and not own_label(labels, name).exists()
+    assert not second.is_editing and name not in read_corrected(labels) and not network_label(labels, name).exists()
     assert holds(copies(labels, name), newer)
 
 
@@ -486,9 +486,9 @@ def test_looks_are_far_apart_where_one_takes_long(tabs, monkeypatch):
 LABELLER = """
 import time
 from pathlib import Path
-from swsss.data import VOCFolder
-from swsss.labels import write_pseudo_labels
-from swsss.model import load_checkpoint
+from swsss.photos.folder import VOCFolder
+from swsss.runs.label_folder import write_pseudo_labels
+from swsss.method.model import load_checkpoint
 root, labels, *names = sys.argv[1:]
 class Slow(VOCFolder):
     def image(self, name):
@@ -618,7 +618,7 @@ def test_stop_also_stops_the_step_that_has_not_begun(tmp_path, monkeypatch):
             steps.stop()
         return [sys.executable, "-c", f"open({str(tmp_path / verb)!r}, 'w')"]
 
-    monkeypatch.setattr(onward, "step_command", step)
+    monkeypatch.setattr(onward, "notebook_command", step)
     with pytest.raises(InterruptedError):
         steps.run([(verb, tmp_path / f"{verb}.ipynb", {}) for verb in ("one", "two")])
     assert (tmp_path / "one").exists() and not (tmp_path / "two").exists()

@@ -10,8 +10,8 @@ import pytest
 from browser import TOKEN, Page, control, edit_label, judgements, needs_browser, pointer, shown
 from selenium.webdriver.common.keys import Keys
 
-from swsss.images import read_labels
-from swsss.labels import kept_labels, read_corrected, write_corrected
+from swsss.photos.images import read_labels
+from swsss.runs.label_folder import kept_labels, read_corrected, write_corrected
 
 pytest_plugins = ["browser"]
 pytestmark = needs_browser

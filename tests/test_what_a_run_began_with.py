@@ -17,14 +17,14 @@ from data_folder import make_folder
 from PIL import Image
 from run_folder import QUICK, checkpoints, results
 
-from swsss import check
-from swsss import train as train_room
-from swsss.data import VOCFolder
-from swsss.files import read_json, write_json
-from swsss.model import load_network
-from swsss.quality import evaluate_once
-from swsss.recipe import retrain_recipe
-from swsss.run import Run
+from swsss.method.model import load_network
+from swsss.method.recipe import retrain_recipe
+from swsss.photos import check
+from swsss.photos.files import read_json, write_json
+from swsss.photos.folder import VOCFolder
+from swsss.runs import training as train_room
+from swsss.runs.quality import evaluate_once
+from swsss.runs.run_folder import Run
 
 STEPS = 6
 STAGE2 = retrain_recipe(QUICK, "demo", iterations=STEPS, num_strong=4, workers=0, log_every=1)

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 TRY = """
 from pathlib import Path
-import swsss.widgets as w
+import swsss.explorer.widgets as w
 print(Path(w.__file__).parent)
 for widget, css in [(w.Keys(), "explorer"), (w.ThumbGrid(), "explorer"), (w.Panels(), "large"), (w.Editor(), "editor")]:
     assert "export default" in widget._esm and f".swsss-{css}" in widget._css, type(widget)
@@ -33,9 +33,9 @@ def wheel(tmp_path_factory):
 
 def test_static_files_are_in_the_wheel(wheel):
     with zipfile.ZipFile(wheel) as archive:
-        inside = {name for name in archive.namelist() if name.startswith("swsss/static/")}
-    assert inside == {f"swsss/static/{path.name}" for path in (ROOT / "swsss/static").iterdir()}
-    assert {"swsss/static/widgets.js", "swsss/static/widgets.css"} <= inside
+        inside = {name for name in archive.namelist() if name.startswith("swsss/explorer/static/")}
+    assert inside == {f"swsss/explorer/static/{path.name}" for path in (ROOT / "swsss/explorer/static").iterdir()}
+    assert {"swsss/explorer/static/widgets.js", "swsss/explorer/static/widgets.css"} <= inside
 
 
 def test_widgets_from_an_installed_wheel(wheel, tmp_path):
