@@ -22,7 +22,7 @@ from torch import nn
 
 from .augment import normalise, reduced, smallest_side
 from .evaluate import evaluate_labels
-from .model import TAG_CLASSIFIER_SIDE, tag_prior_bias
+from .model import TAG_CLASSIFIER_SIDE, require_network_classes, tag_prior_bias
 from ..photos.folder import VOCFolder
 from ..photos.images import LARGE_PIXELS
 
@@ -562,6 +562,7 @@ def evaluate_network(
 ) -> np.ndarray:  # (C, C) int64 confusion, rows are the labels
     "Confusion of a network's maps with the masks."
     settings = {**SETTINGS, **settings}
+    require_network_classes(model, folder)
     if settings["crf"]:
         load_crf()
 

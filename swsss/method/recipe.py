@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, get_args
 
 import timm
-from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
 from .renamed import RENAMED, RENAMED_METHODS
@@ -24,11 +24,19 @@ from ..photos.files import project_path
 from ..photos.folder import VOCFolder
 
 # %% ../../nbs/method/16_recipe.ipynb #2b79c8d2
+def _with_exponent(value):
+    "`'1e-3'` as the number it is; everything else as it was."
+    if not isinstance(value, str) or not re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d{1,3}", value):
+        return value
+    return int(number) if (number := float(value)).is_integer() else number
+
+
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
-_Whole = Annotated[int, Field(ge=0, lt=2**63)]
-_Count = Annotated[int, Field(ge=1, lt=2**63)]
-_Number = Annotated[float, Field(ge=0)]
-_Part = Annotated[float, Field(ge=0, lt=1)]
+_FromText = BeforeValidator(_with_exponent)
+_Whole = Annotated[int, Field(ge=0, lt=2**63), _FromText]
+_Count = Annotated[int, Field(ge=1, lt=2**63), _FromText]
+_Number = Annotated[float, Field(ge=0), _FromText]
+_Part = Annotated[float, Field(ge=0, lt=1), _FromText]
 _Method = Literal["ce", "cce", "cce+tags", "pct", "self_training"]
 METHODS = get_args(_Method)  # up to 'pct', each adds to the one before it
 
@@ -93,7 +101,7 @@ class LossRecipe:
     dice_weight: _Number = 0.0  # of the Dice loss, which weighs classes alike; published without
     joint_batch_norm: bool = True  # strong and weak halves share batch statistics, as published
     power: _Number = 8.0  # of the IoU of the weakest class, for the weight of a weak image
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.99  # of the dynamic evaluation
+    momentum: _Part = 0.99  # of the dynamic evaluation
     tag_weight: _Number = 1.0  # of the tag loss
     tag_on_strong: bool = True  # take the tag loss over strong images too, as published
     as_published: bool = False  # the published rules for IoU 0 and for void pixels
@@ -130,7 +138,7 @@ class SelfTrainingRecipe:
     passes_before_rounds: _Whole = 0  # over the masks, at least; rounds are left out until then
     round_strong: _Whole = 6  # strong images a batch in a round
     round_weak: _Count = 6  # weak images a batch in a round, with pseudo labels
-    round_crop: Annotated[float, Field(ge=0.1, lt=10)] = 1.0  # times `crop`: the crop in a round
+    round_crop: Annotated[float, Field(ge=0.1, lt=10), _FromText] = 1.0  # times `crop`: the crop in a round
     cutmix: _Part = 0.5  # in a round: part of the weak images that get a box of another one
     within_tags_weight: _Number = 0.3  # in a round: of the within-tags loss
 
