@@ -13,8 +13,9 @@ from safetensors.torch import save_file
 
 import swsss
 from swsss.explorer.detail import Networks
-from swsss.method.model import DeepLabV3Plus, backbone_weights, load_network, read_weights, save_checkpoint
+from swsss.method.model import DeepLabV3Plus, load_network, save_checkpoint
 from swsss.method.recipe import Recipe
+from swsss.method.weights import backbone_weights, read_weights
 from swsss.photos.demo import draw_demo
 from swsss.photos.files import file_digest
 from swsss.photos.folder import VOCFolder

@@ -85,9 +85,7 @@ class BatchRecipe:
     @classmethod
     def _large_enough(cls, side):
         if 0 < side < 32:
-            raise ValueError(
-                f"longest_side={side}: pass 32 pixels or more, or 0 for the photos' own size"
-            )
+            raise ValueError(f"longest_side={side}: pass 32 pixels or more, or 0 for the photos' own size")
         return side
 
 
@@ -179,9 +177,7 @@ def crop_size(
     size = (int(sides[1]), int(sides[2] or sides[1])) if sides else (0, 0)
     if not 8 <= min(size) <= max(size) < 2**15:  # OpenCV's limit
         shown = str(crop)[:20]
-        raise ValueError(
-            f"crop={shown}: pass a side in pixels, or 'HEIGHTxWIDTH', each 8 to {2**15 - 1}"
-        )
+        raise ValueError(f"crop={shown}: pass a side in pixels, or 'HEIGHTxWIDTH', each 8 to {2**15 - 1}")
     return size
 
 # %% ../../nbs/method/16_recipe.ipynb #8c56bcb6
@@ -284,9 +280,7 @@ class Recipe:
         for name in changes:
             if name in RENAMED:
                 new = RENAMED[name]
-                raise ValueError(
-                    f"{name!r} is called {new!r} now: see `{new}` in nbs/method/16_recipe.ipynb"
-                )
+                raise ValueError(f"{name!r} is called {new!r} now: see `{new}` in nbs/method/16_recipe.ipynb")
             if name not in GROUPS:
                 near = get_close_matches(name, GROUPS, 3, cutoff=0.5) or list(GROUPS)
                 raise ValueError(f"unknown parameter {name!r}; did you mean {' or '.join(near)}?")

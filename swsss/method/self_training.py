@@ -23,7 +23,8 @@ from swsss.method.loss import (
     within_tags_loss,
 )
 from .pct import Losses
-from .predict import colour_logits, fit_colour_model, working_logits, working_photo
+from .predict import working_logits, working_photo
+from .refine import colour_logits, fit_colour_model
 from ..photos.folder import VOCFolder
 from ..photos.images import IGNORE_INDEX, write_pseudo_label
 
@@ -70,9 +71,7 @@ def tag_density(
 def mask_areas(
     folder: VOCFolder,
     strong: list[str],  # names of images whose masks are used
-) -> tuple[
-    np.ndarray, np.ndarray
-]:  # (M, C) part of each photo that a class covers, (M, C) bool tags
+) -> tuple[np.ndarray, np.ndarray]:  # (M, C) part of each photo that a class covers, (M, C) bool tags
     "The area of each class in each mask; masks that are void throughout are left out."
     parts, tags = [], []
     for name in strong:

@@ -39,7 +39,8 @@ from tqdm import tqdm
 
 from ..method.evaluate import image_weights, weakest_class
 from ..method.model import require_network_classes
-from ..method.predict import SETTINGS, load_crf, predict_labels
+from ..method.predict import SETTINGS, predict_labels
+from ..method.refine import load_crf
 from ..method.renamed import renamed
 from ..photos.files import file_digest, project_path, read_json, remove_leftovers, write_json, write_whole
 from ..photos.folder import VOCFolder
