@@ -498,4 +498,4 @@ def load(
     if not file.is_file():
         file = networks_of(find_run(path))["hybrid"]
     network = load_network(file, device=device)
-    return Predictor(network, network.about.get("classes", VOC_CLASSES))
+    return Predictor(network, network.about.get("classes", VOC_CLASSES), file)
