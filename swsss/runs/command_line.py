@@ -371,7 +371,8 @@ exit codes: 0 done; 1 refused or failed, the reason is printed; 2 the command is
 
 def _verb_parser(parsers, verb, notebook, about):
     "The options of a verb that runs a notebook."
-    parser = parsers.add_parser(verb, help=about, description=f"{about[0].upper()}{about[1:]}.", allow_abbrev=False)
+    how = {"usage": f"swsss {verb}{' FILE' * (verb == 'import')} [--NAME VALUE ...]", "allow_abbrev": False}
+    parser = parsers.add_parser(verb, help=about, description=f"{about[0].upper()}{about[1:]}.", **how)
     options = notebook_options(notebook)
     if verb == "import":
         parser.add_argument("read", metavar="FILE", help="an export with the corrected labels: .zip, .json or a folder")
