@@ -26,6 +26,7 @@ import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -64,6 +65,7 @@ def options_in(
     return found
 
 
+@cache
 def recipe_options() -> dict[str, Option]:  # by field
     "The fields of the recipe, read and not imported: that would load PyTorch."
     source = Path(find_spec("swsss.method.recipe").origin).read_text(encoding="utf-8")
@@ -82,9 +84,9 @@ def notebook_options(
     for cell in cells[: last + 1]:
         own |= options_in(cell.source)
     fields = recipe_options() if "fields=GROUPS" in cells[last].source else {}
-    known = {name: option for name, option in fields.items() if name not in own}
-    own |= {name: fields[name] for name, option in own.items() if option.default is None and name in fields}
-    return own | known
+    for name in own.keys() & fields.keys():  # what the notebook calls None is the recipe's default
+        own[name] = Option(fields[name].default, own[name].help or fields[name].help)
+    return own | {name: option for name, option in fields.items() if name not in own}
 
 # %% ../../nbs/runs/28_command_line.ipynb #8670b749
 def read_value(
@@ -211,7 +213,7 @@ def run_notebook(
     streams = {"stdout_file": Terminal(sys.stdout), "stderr_file": Terminal(sys.stderr)}
     with passed_on(run_sync(manager.interrupt_kernel)) as came:
         try:
-            hooks = {"km": manager, "on_cell_start": _refuse_cells(came)}
+            hooks = {"km": manager, "on_cell_start": _refuse_cells(came), "extra_arguments": ["--log-level=ERROR"]}
             execute_notebook(find_notebook(name), out, parameters, progress_bar=False, **streams, **hooks)
         except (Exception, KeyboardInterrupt) as error:  # whatever it is, a sentence and a code are what is left
             print(f"\n{in_a_sentence(error, verbose)}", file=sys.stderr, flush=True)
@@ -377,11 +379,14 @@ def _verb_parser(parsers, verb, notebook, about):
     if verb == "import":
         parser.add_argument("read", metavar="FILE", help="an export with the corrected labels: .zip, .json or a folder")
         options = {name: options[name] for name in ("run", "labels", "data", "photos", "runs")}
+    fields = parser.add_argument_group("fields of the recipe", "with the values of 'paper'; a run prints those of its own")
     for name, option in options.items():
-        spellings = dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"])
         flag = {"nargs": "?", "const": "True"} if isinstance(option.default, bool) else {}
-        help = f"{option.help} ({option.default!r})".replace("%", "%%")
-        parser.add_argument(*spellings, dest=name, metavar="VALUE", default=argparse.SUPPRESS, help=help, **flag)
+        how = {"dest": name, "metavar": "VALUE", "default": argparse.SUPPRESS, **flag}
+        place = fields if verb in ("train", "retrain") and name in recipe_options() else parser
+        place.add_argument(f"--{name}", help=f"{option.help} ({option.default!r})".replace("%", "%%"), **how)
+        if "_" in name:
+            parser.add_argument(f"--{name.replace('_', '-')}", help=argparse.SUPPRESS, **how)
     parser.set_defaults(options=options)
     return parser
 
