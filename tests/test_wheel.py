@@ -50,13 +50,11 @@ def test_an_installed_package_finds_its_own_notebooks(site):
 
 
 def test_an_editable_install_finds_the_notebooks_of_its_checkout(tmp_path):
-    source, env = copy_source_in(tmp_path), dict(os.environ)
-    env.pop("PYTHONPATH", None)
-    subprocess.run(
-        [sys.executable, "-m", "venv", "--system-site-packages", "--without-pip", tmp_path / "venv"], check=True
-    )
-    python = next((tmp_path / "venv").glob("*/python"))
-    packages = next((tmp_path / "venv").rglob("site-packages"))
+    (tmp_path / "checkout").mkdir()
+    source, place = copy_source(tmp_path / "checkout"), tmp_path / "venv"
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True)
+    python, packages = next(place.glob("*/python")), next(place.rglob("site-packages"))
     (packages / "outer.pth").write_text("\n".join(p for p in sys.path if p.endswith("site-packages")), encoding="utf-8")
     subprocess.run([*PIP, "--python", python, "install", *ALONE, "-e", source], check=True, env=env)
     done = subprocess.run([python, "-c", FIND], cwd=tmp_path, env=env, capture_output=True, text=True, check=True)

@@ -379,7 +379,9 @@ def _verb_parser(parsers, verb, notebook, about):
     if verb == "import":
         parser.add_argument("read", metavar="FILE", help="an export with the corrected labels: .zip, .json or a folder")
         options = {name: options[name] for name in ("run", "labels", "data", "photos", "runs")}
-    fields = parser.add_argument_group("fields of the recipe", "with the values of 'paper'; a run prints those of its own")
+    fields = parser.add_argument_group(
+        "fields of the recipe", "with the values of 'paper'; a run prints those of its own"
+    )
     for name, option in options.items():
         flag = {"nargs": "?", "const": "True"} if isinstance(option.default, bool) else {}
         how = {"dest": name, "metavar": "VALUE", "default": argparse.SUPPRESS, **flag}
