@@ -8,8 +8,9 @@ Label photos with a network that was trained; a photo is a path, a NumPy array o
     for name, labels in net.labels_of_folder("new_photos"):  # a tags.csv in the folder, image,tags a row, is heeded
         swsss.write_labels(f"out/{name}.png", labels)
 
-`help(net)` says what tags, scales and refine do. Train on a folder of your own, photos, masks as NAME.png and a tags.csv
-(its layout is in data/README.md); what is wrong with it, `swsss check FOLDER` or `folder.check()` lists:
+`help(net)` says what tags, scales and refine do. Train on a folder of your own: photos, masks of some of them as
+SegmentationClass/NAME.png, a tags.csv for the others, and classes.txt, a class a line, background first. What is wrong with
+it, `swsss check FOLDER` or `folder.check()` lists.
 
     folder = swsss.VOCFolder("photos")
     strong = swsss.read_split(folder, "all")                 # the photos whose masks are used: all of them, 92, "92@0"

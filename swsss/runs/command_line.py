@@ -35,6 +35,7 @@ from urllib.request import Request, urlopen
 
 import nbformat
 import yaml
+from nbformat.sign import NotebookNotary
 
 from ..photos.check import REMEDIES, FolderError
 from ..photos.files import find_notebook, project_path
@@ -288,6 +289,7 @@ def run_cells(
         reply = client.execute_interactive(cell.source, allow_stdin=True, output_hook=keep)
         cell.execution_count = reply["content"].get("execution_count")
     nbformat.write(notebook, path)
+    NotebookNotary().sign(notebook)
 
 # %% ../../nbs/runs/28_command_line.ipynb #8fd4482f
 PATIENCE = 120  # seconds that a server or a kernel may take to begin on a busy machine
