@@ -34,7 +34,7 @@ def project_path(
     "The same place for the same words, from whichever folder a notebook runs."
     path = os.path.expanduser(path)
     here = Path.cwd()
-    root = next((p for p in (here, *here.parents) if _is_project(p)), here)
+    root = next((p for p in (here, *here.parents) if _is_project(p)), Path(os.environ.get("SWSSS_HOME") or here))
     return Path(os.path.abspath(root / path))
 
 # %% ../../nbs/photos/00_files.ipynb #c00f119f

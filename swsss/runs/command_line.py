@@ -209,8 +209,7 @@ def run_notebook(
     from papermill import execute_notebook
 
     logging.getLogger("papermill").setLevel(logging.ERROR)  # of its cells, and that it knows not all parameters
-    manager, out = AsyncKernelManager(kernel_name="python3"), Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    manager = AsyncKernelManager(kernel_name="python3")
     streams = {"stdout_file": Terminal(sys.stdout), "stderr_file": Terminal(sys.stderr)}
     with passed_on(run_sync(manager.interrupt_kernel)) as came:
         try:
@@ -218,8 +217,7 @@ def run_notebook(
             execute_notebook(find_notebook(name), out, parameters, progress_bar=False, **streams, **hooks)
         except (Exception, KeyboardInterrupt) as error:  # whatever it is, a sentence and a code are what is left
             print(f"\n{in_a_sentence(error, verbose)}", file=sys.stderr, flush=True)
-            interrupted = getattr(error, "ename", type(error).__name__) == "KeyboardInterrupt"
-            return 128 + came[0] if came else 130 if interrupted else FAILED
+            return 128 + came[0] if came else FAILED
         finally:
             with suppress(RuntimeError):  # it never began
                 run_sync(manager.shutdown_kernel)()
@@ -258,14 +256,17 @@ def check(
 def copy_explorer(
     parameters: dict,
 ) -> Path:
-    "A copy of the explorer's notebook in runs/, given these parameters, code folded away."
+    "A copy of the explorer's notebook in runs/, given these parameters, with the explorer as far up as can be."
+    from papermill.iorw import load_notebook_node
     from papermill.parameterize import parameterize_notebook
 
-    notebook = nbformat.read(find_notebook("explore_pseudo_labels"), 4)
+    notebook = load_notebook_node(str(find_notebook("explore_pseudo_labels")))
     notebook = parameterize_notebook(notebook, parameters) if parameters else notebook
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.metadata["jupyter"] = [], {"source_hidden": True}
+    at = next(i for i, cell in enumerate(notebook.cells) if cell.source.strip() == "explorer") + 1
+    notebook.cells[:at] = sorted(notebook.cells[:at], key=lambda cell: cell.cell_type != "code")  # prose below it
     path = project_path("runs") / "explore_pseudo_labels.ipynb"
     path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, path)
@@ -275,8 +276,8 @@ def copy_explorer(
 def run_cells(
     path: Path,  # of a notebook; what its cells show is written into it
     client,  # jupyter_client's BlockingKernelClient
-) -> None:
-    "Run a notebook in a kernel that stays; an error ends it."
+) -> str:  # the error that ended it, '' where none did
+    "Run a notebook in a kernel that stays, until a cell fails."
     notebook, reply = nbformat.read(path, 4), None
     for cell in notebook.cells:
         if cell.cell_type != "code" or (reply and reply["content"]["status"] != "ok"):
@@ -290,6 +291,7 @@ def run_cells(
         cell.execution_count = reply["content"].get("execution_count")
     nbformat.write(notebook, path)
     NotebookNotary().sign(notebook)
+    return reply["content"].get("evalue", "") if reply else ""
 
 # %% ../../nbs/runs/28_command_line.ipynb #8fd4482f
 PATIENCE = 120  # seconds that a server or a kernel may take to begin on a busy machine
@@ -334,13 +336,17 @@ def explore(
     path, home = copy_explorer(parameters), project_path(".")
     lab = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--ServerApp.root_dir={home}"]
     with tempfile.TemporaryDirectory() as temporary, open(Path(temporary) / "log", "w", encoding="utf-8") as log:
-        process = subprocess.Popen(lab, cwd=home, stdout=log, stderr=log, start_new_session=True)
+        how = {"stdout": log, "stderr": log, "start_new_session": True, "env": os.environ | {"SWSSS_HOME": str(home)}}
+        process = subprocess.Popen(lab, cwd=home, **how)
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as by Ctrl-C
         try:
             _show(path, home, _wait_for_server(process, log.name), browser)
             process.wait()
         except KeyboardInterrupt:
             print("\nJupyterLab ends; what was judged and corrected is kept.")
+        except RuntimeError as error:
+            print(error, file=sys.stderr)
+            return FAILED
         finally:
             signal.signal(signal.SIGTERM, before)
             process.terminate()
@@ -354,9 +360,12 @@ def _show(path, home, about, browser):
     print(f"Running the cells of {path} ...", flush=True)
     try:
         client = _kernel_of(about, name)
-        run_cells(path, client)
+        fault = run_cells(path, client)
         client.stop_channels()
-    except (OSError, RuntimeError) as error:  # a server with a password, say
+        if fault and "widget-view" not in path.read_text(encoding="utf-8"):
+            raise RuntimeError(as_command(fault))
+        ran = f"A cell below the explorer failed: {fault}" if fault else ran
+    except OSError as error:  # a server with a password, say
         ran = f"Its cells could not be run from here ({error}): press Run, Run All Cells."
     address = f"{about['url']}lab/tree/{quote(name)}" + (f"?token={about['token']}" if about["token"] else "")
     print(f"{ran} The explorer is at\n    {address}\nCtrl-C here ends it.", flush=True)
@@ -450,6 +459,7 @@ def main(
         parameters["read"] = chosen.read
     runs = parameters.get("runs", "runs")
     out = Path(chosen.notebook) if chosen.notebook else new_notebook(chosen.verb, runs)
+    out.parent.mkdir(parents=True, exist_ok=True)
     code = run_notebook(VERBS[chosen.verb][0], out, parameters, chosen.verbose)
     print(f"{'Done' if code == DONE else 'So far'}: {os.path.relpath(out)}", flush=True)
     return code
