@@ -388,16 +388,17 @@ def _verb_parser(parsers, verb, notebook, about):
     parser = parsers.add_parser(verb, help=about, description=f"{about[0].upper()}{about[1:]}.", **how)
     options = notebook_options(notebook)
     if verb == "import":
+        parser.description += " It does not read first masks: they go into the data folder, as SegmentationClass/NAME.png."
         parser.add_argument("read", metavar="FILE", help="an export with the corrected labels: .zip, .json or a folder")
         options = {name: options[name] for name in ("run", "labels", "data", "photos", "runs")}
-    fields = parser.add_argument_group(
-        "fields of the recipe", "with the values of 'paper'; a run prints those of its own"
-    )
+    place = dict.fromkeys(options, parser)
+    if verb in ("train", "retrain"):
+        group = parser.add_argument_group("fields of the recipe", "as 'paper' has them; a run prints its own")
+        place |= dict.fromkeys(recipe_options(), group)
     for name, option in options.items():
         flag = {"nargs": "?", "const": "True"} if isinstance(option.default, bool) else {}
         how = {"dest": name, "metavar": "VALUE", "default": argparse.SUPPRESS, **flag}
-        place = fields if verb in ("train", "retrain") and name in recipe_options() else parser
-        place.add_argument(f"--{name}", help=f"{option.help} ({option.default!r})".replace("%", "%%"), **how)
+        place[name].add_argument(f"--{name}", help=f"{option.help} ({option.default!r})".replace("%", "%%"), **how)
         if "_" in name:
             parser.add_argument(f"--{name.replace('_', '-')}", help=argparse.SUPPRESS, **how)
     parser.set_defaults(options=options)
