@@ -124,7 +124,7 @@ def as_command(
     verbs = {notebook: verb for verb, (notebook, _) in reversed(VERBS.items())}
     run = rf"papermill (?:--log-output )?nbs/({'|'.join(verbs)})\.ipynb(?: \S+\.ipynb)?"
     text = re.sub(run, lambda match: f"swsss {verbs[match[1]]}", text)
-    text = re.sub(r"(?<![\w-])-[pr] (\w+) ", r"--\1 ", text)
+    text = re.sub(r"(?<![\w-])-[pr] (?=[a-z_]{2})", "--", text)
     return text.replace("in nbs/explore_pseudo_labels.ipynb", "by `swsss explore`")
 
 
@@ -388,7 +388,7 @@ def _verb_parser(parsers, verb, notebook, about):
     parser = parsers.add_parser(verb, help=about, description=f"{about[0].upper()}{about[1:]}.", **how)
     options = notebook_options(notebook)
     if verb == "import":
-        parser.description += " It does not read first masks: they go into the data folder, as SegmentationClass/NAME.png."
+        parser.description += " First masks are not read: they go into the data folder, as SegmentationClass/NAME.png."
         parser.add_argument("read", metavar="FILE", help="an export with the corrected labels: .zip, .json or a folder")
         options = {name: options[name] for name in ("run", "labels", "data", "photos", "runs")}
     place = dict.fromkeys(options, parser)
