@@ -26,11 +26,16 @@ setup(
     url=settings["git_url"],
     license="Apache-2.0",
     keywords=settings["keywords"],
-    packages=find_packages(include=["swsss", "swsss.*"]),
-    package_data={"swsss.explorer": ["static/*"]},
+    packages=[*find_packages(include=["swsss", "swsss.*"]), "swsss.notebooks"],
+    package_dir={"swsss.notebooks": "nbs"},  # what people run goes along; find_notebook of photos/00_files finds it
+    package_data={"swsss.explorer": ["static/*"], "swsss.notebooks": ["*.ipynb"]},
+    exclude_package_data={"swsss.notebooks": ["index.ipynb", "promises.ipynb", "results.ipynb"]},
     python_requires=f">={settings['min_python']}",
     install_requires=requirements("requirements"),
     extras_require={key: requirements(f"{key}_requirements") for key in ["weights", "crf", "dev"]},
-    entry_points={"nbdev": [f"{settings['lib_name']}={settings['lib_path']}._modidx:d"]},
+    entry_points={
+        "console_scripts": ["swsss=swsss.runs.command_line:main"],
+        "nbdev": [f"{settings['lib_name']}={settings['lib_path']}._modidx:d"],
+    },
     zip_safe=False,
 )

@@ -1,15 +1,31 @@
 """Learn pseudo labels from a few masks and many tags.
 
-    net = swsss.load("runs/mine")                  # the network of a run, or of a checkpoint
-    labels = net.labels(image, tags=["dog"])       # (H, W) uint8 from a NumPy or Pillow image, at its own size
+Label photos with a network that was trained; a photo is a path, a NumPy array or a Pillow image:
+
+    net = swsss.load("runs/mine")                            # a run folder, or a checkpoint; print(net) says what it is
+    labels = net.labels("photo.jpg", tags=["dog"])           # (H, W) uint8, indices of net.classes; tags=None: any class
+    picture = net.overlay("photo.jpg", tags=["dog"])         # (H, W, 3) uint8; net.show(...) is a figure with a legend
+    for name, labels in net.labels_of_folder("new_photos"):  # a tags.csv in the folder, image,tags a row, is heeded
+        swsss.write_labels(f"out/{name}.png", labels)
+
+`help(net)` says what tags, scales and refine do. Train on a folder of your own: photos, masks of some of them as
+SegmentationClass/NAME.png, a tags.csv for the others, and classes.txt, a class a line, background first. What is wrong with
+it, `swsss check FOLDER` or `folder.check()` lists.
+
+    folder = swsss.VOCFolder("photos")
+    strong = swsss.read_split(folder, "all")                 # the photos whose masks are used: all of them, 92, "92@0"
+    swsss.train(swsss.Recipe.small(), folder.with_labels(None, keep=strong), strong, "runs/mine")
+
+The same from a terminal, step by step: `swsss --help`.
 
 What you need to train and label, in `swsss` itself:
 
-    load(run or checkpoint)             a trained network: .classes .predict(image, tags) .labels(image, tags)
+    load(run or checkpoint)             a trained network: .classes .labels .predict .overlay .show .labels_of_folder
     VOCFolder(root)                     photos, masks and tags: .names .image(name) .labels(name) .tags(name) .check()
     open_folder(path), read_split(folder, split)
     Recipe.small(lr=1e-3)               everything that decides a run; also .paper() and .demo()
     train(recipe, folder, strong, run)  one run folder, stage 1 or stage 2
+    write_labels(path, labels)          a label map as a palette PNG
 
 and the pieces for research of your own:
 
@@ -31,6 +47,7 @@ _HOME = {  # name: its module, imported when the name is first used, since PyTor
     "VOCFolder": "photos.folder",
     "open_folder": "photos.folder",
     "read_split": "photos.folder",
+    "write_labels": "photos.images",
     "Recipe": "method.recipe",
     "train": "runs.training",
     "load": "runs.run_folder",

@@ -7,7 +7,7 @@ from run_folder import list_events, results, train
 
 from swsss.photos.demo import draw_demo
 
-pytest.register_assert_rewrite("browser")
+pytest.register_assert_rewrite("browser", "installed")
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,12 @@ __all__ = ['FLIP_BATCH_PIXELS', 'LARGE_PHOTO_PIXELS', 'WINDOW', 'OVERLAP', 'WIND
            'predict_labels', 'Predictor', 'in_words', 'evaluate_network', 'parse_scales']
 
 # %% ../../nbs/method/18_predict.ipynb #22204694
+import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -29,8 +33,10 @@ from swsss.method.refine import (
     guided_probabilities,
     load_crf,
 )
+from ..photos.files import project_path
 from ..photos.folder import VOCFolder
-from ..photos.images import LARGE_PIXELS
+from ..photos.images import LARGE_PIXELS, overlay, read_image, voc_palette
+from ..photos.new_photos import PhotoFolder
 
 # %% ../../nbs/method/18_predict.ipynb #f2941c72
 def _scaled(images, scale):
@@ -267,6 +273,7 @@ def _probabilities(
     tags,  # (C,) bool or None
     scales=(0.5, 0.75, 1.0, 1.25, 1.5),
     flip=True,
+    refine=None,  # None: as the network has it
 ) -> Iterator[tuple[slice, slice, torch.Tensor]]:  # rows, columns, (C, h, w) probabilities there
     "Class probabilities at the photo's own size, piece by piece."
     small, full, gaussians = reduced(image, getattr(model, "longest_side", 0)), image.shape[:2], None
@@ -284,7 +291,7 @@ def _probabilities(
 
     with _in_eval_mode(model):
         tiles = _tiles(model, small, scales, flip)
-        if getattr(model, "refine", False):
+        if getattr(model, "refine", False) if refine is None else refine:
             if small[..., 0].size <= LARGE_PHOTO_PIXELS:
                 tiles = list(tiles)
                 gaussians = fit_colour_model(known(tiles[0][2].clone()), small)
@@ -308,10 +315,11 @@ def predict_photo(
     scales=(0.5, 0.75, 1.0, 1.25, 1.5),  # times the working size
     flip: bool = True,
     crf: bool = False,  # dense CRF on top; needs the extra
+    refine: bool | None = None,  # by the photo's colours and edges; None: as the network has it
 ) -> torch.Tensor:  # (C, H, W) float32 probabilities on the model's device, 0 off the tags
     "Class probabilities of a photo at its own size."
     found = None
-    for rows, columns, part in _probabilities(model, image, tags, scales, flip):
+    for rows, columns, part in _probabilities(model, image, tags, scales, flip, refine):
         if part.shape[1:] == image.shape[:2]:
             found = part
         else:
@@ -326,7 +334,7 @@ def predict_labels(
     image: np.ndarray,  # (H, W, 3) uint8 RGB
     tags=None,  # (C,) bool, as in `predict_photo`
     crf: bool = False,  # dense CRF on top; needs the extra, and the probabilities of all classes in memory
-    **passes,  # scales and flip, as in `predict_photo`
+    **passes,  # scales, flip and refine, as in `predict_photo`
 ) -> tuple[np.ndarray, float]:  # (H, W) uint8 class indices, and the mean probability of the class that was chosen
     "The likeliest class of each pixel of a photo, at its own size, and its mean confidence."
     labels, confidence, everywhere = np.empty(image.shape[:2], np.uint8), 0.0, slice(None)
@@ -342,37 +350,119 @@ def predict_labels(
 
 # %% ../../nbs/method/18_predict.ipynb #d9d251a2
 class Predictor:
-    "A trained network that labels photos."
+    """A trained network that labels photos; `swsss.load(run or checkpoint)` opens one.
+
+        net.labels("photo.jpg", tags=["dog"])       # (H, W) uint8: the class of each pixel, an index of net.classes
+        net.predict("photo.jpg", tags=["dog"])      # (C, H, W): the probability of each class
+        net.overlay("photo.jpg")                    # (H, W, 3) uint8: the labels in colour over the photo
+        net.show("photo.jpg")                       # a figure with a legend
+        for name, labels in net.labels_of_folder("photos"): ...
+
+    A photo is a path, an (H, W, 3) uint8 RGB array or a Pillow image; what comes out has the photo's own size. All
+    methods take these, by name:
+
+    tags    Names of the classes that the photo may show; all others are ruled out, and background never is. None, the
+            default, says that nobody knows: all classes compete, and a network with a tag classifier uses its estimate.
+            [] says that the photo shows none of them: background everywhere.
+    scales  The photo is seen at each of these sizes and the results are averaged: (1.0,) once; the published test has
+            (0.5, 0.75, 1.0, 1.25, 1.5), which takes five to eight times the time. 1.0 is the size the network works at.
+    flip    And mirrored at each scale, which doubles the time.
+    refine  Let the photo's own colours and edges correct the result: True or False; None, the default, does as the
+            network was trained to be used (`net.network.refine`).
+    """
 
     def __init__(
         self,
         network: nn.Module,  # with .mean and .std
         classes: list[str],  # names of its classes, background first
+        origin: str | Path = "",  # where it was loaded from, to be told
     ):
-        self.network, self.classes = network, list(classes)
+        self.network, self.classes, self.origin = network, list(classes), str(origin)
+
+    def __repr__(self):
+        config = getattr(self.network, "config", {})
+        side = getattr(self.network, "longest_side", 0)
+        seen = f"sees photos at {side} pixels" if side else "sees photos at their own size"
+        facts = [f"{len(self.classes)} classes: {', '.join(self.classes)}", config.get("backbone", ""), seen]
+        facts += ["refined by colours and edges"] * bool(getattr(self.network, "refine", False))
+        facts += [f"from {self.origin}"] * bool(self.origin)
+        return f"Predictor({'; '.join(filter(None, facts))})"
 
     def predict(
         self,
-        image: np.ndarray | Image.Image,  # (H, W, 3) uint8 RGB, (H, W) grey, or a Pillow image in any mode
-        tags: list[str] | None = None,  # class names that the photo may show; None: all classes compete
-        scales=(1.0,),  # as in `predict`
-        flip: bool = True,
+        image: str | Path | np.ndarray | Image.Image,  # a photo: file, (H, W, 3) uint8 RGB or (H, W) grey, or Pillow's
+        tags: list[str] | None = None,  # classes the photo may show; None: any; []: background alone
+        scales=(1.0,),  # sizes it is seen at, times the network's working size
+        flip: bool = True,  # and mirrored at each
+        refine: bool | None = None,  # by the photo's colours and edges; None: as the network has it
     ) -> np.ndarray:  # (C, H, W) float32, 0 off the tags
-        "Class probabilities at the image's own size."
-        pixels = np.asarray(_as_rgb(image))
-        return predict_photo(self.network, pixels, self._allowed(tags), scales, flip).cpu().numpy()
+        "Class probabilities at the photo's own size, in the order of `classes`."
+        how = {"scales": scales, "flip": flip, "refine": refine}
+        return predict_photo(self.network, _pixels(image), self._allowed(tags), **how).cpu().numpy()
 
     def labels(
         self,
-        image: np.ndarray | Image.Image,
-        tags: list[str] | None = None,
+        image: str | Path | np.ndarray | Image.Image,  # a photo, as in `predict`
+        tags: list[str] | None = None,  # classes the photo may show; None: any; []: background alone
         scales=(1.0,),
         flip: bool = True,
-    ) -> np.ndarray:  # (H, W) uint8 class indices
+        refine: bool | None = None,
+    ) -> np.ndarray:  # (H, W) uint8: indices of `classes`
         "The likeliest class of each pixel; arguments as in `predict`."
-        return predict_labels(self.network, np.asarray(_as_rgb(image)), self._allowed(tags), scales=scales, flip=flip)[
-            0
-        ]
+        how = {"scales": scales, "flip": flip, "refine": refine}
+        return predict_labels(self.network, _pixels(image), self._allowed(tags), **how)[0]
+
+    def labels_of_folder(
+        self,
+        folder: str | Path,  # of photos, in folders within it too
+        tags: str | Path = "",  # a table of image,tags; '' is tags.csv in the folder, where there is one
+        **how,  # scales, flip and refine, as in `predict`
+    ) -> Iterator[tuple[str, np.ndarray]]:  # name without its ending, (H, W) uint8
+        "Name and labels of each photo in a folder, one after the other; a photo that cannot be read is warned of."
+        photos = PhotoFolder(folder, self.classes, tags)  # here, so that what is wrong with the folder is said at once
+        return self._labels_of(photos, how)
+
+    def _labels_of(self, photos, how):
+        for name in photos.names:
+            try:
+                image = photos.image(name)
+            except (ValueError, OSError) as error:
+                warnings.warn(f"{error}; it has no label", stacklevel=2)
+                continue
+            yield name, predict_labels(self.network, image, photos.tags(name), **{"scales": (1.0,), **how})[0]
+
+    def overlay(
+        self,
+        image: str | Path | np.ndarray | Image.Image,  # a photo, as in `predict`
+        tags: list[str] | None = None,
+        opacity: float = 0.55,  # 0 shows the photo alone, 1 the labels alone
+        **how,  # scales, flip and refine, as in `predict`
+    ) -> np.ndarray:  # (H, W, 3) uint8
+        "A photo with its labels over it, in VOC's colours."
+        pixels = _pixels(image)
+        return overlay(pixels, self.labels(pixels, tags, **how), opacity)
+
+    def show(
+        self,
+        image: str | Path | np.ndarray | Image.Image,  # a photo, as in `predict`
+        tags: list[str] | None = None,
+        **how,  # scales, flip and refine, as in `predict`
+    ):  # -> matplotlib's Figure
+        "A photo beside its labels, with a legend: a notebook shows it, a script saves it by `.savefig(file)`."
+        from matplotlib import pyplot as plt  # here, since who only labels needs no drawing
+        from matplotlib.patches import Patch
+
+        pixels = _pixels(image)
+        labels = self.labels(pixels, tags, **how)
+        fig, axes = plt.subplots(1, 2, figsize=(8, 4), layout="constrained")
+        for ax, picture in zip(axes, (pixels, overlay(pixels, labels)), strict=True):
+            ax.imshow(picture)
+            ax.axis("off")
+        present = [c for c in np.unique(labels) if c]
+        patches = [Patch(facecolor=voc_palette()[c] / 255, label=self.classes[c]) for c in present]
+        fig.legend(handles=patches, loc="outside lower center", ncols=6, frameon=False)
+        plt.close(fig)  # else a notebook shows it twice
+        return fig
 
     def _allowed(self, tags) -> np.ndarray | None:  # (C,) bool
         if tags is None:
@@ -380,18 +470,29 @@ class Predictor:
         if isinstance(tags, str):
             raise ValueError(f"tags={tags!r}: pass a list of class names, such as [{tags!r}]")
         if unknown := [tag for tag in tags if tag not in self.classes]:
-            raise ValueError(f"{unknown[0]!r} is not a class of this network; they are {', '.join(self.classes)}")
+            near = get_close_matches(str(unknown[0]), self.classes, 3, cutoff=0.5)
+            meant = f" Did you mean {' or '.join(near)}?" if near else ""
+            known = ", ".join(self.classes)
+            raise ValueError(f"tag {unknown[0]!r} is not a class of this network; they are {known}.{meant}")
         return np.array([name in tags or index == 0 for index, name in enumerate(self.classes)])
 
 
-def _as_rgb(image) -> Image.Image:
+def _pixels(image) -> np.ndarray:  # (H, W, 3) uint8
     "A photo as upright RGB; an error says what was passed where it is none."
+    if isinstance(image, (str, os.PathLike)):
+        path = project_path(image)
+        if path.is_dir():
+            raise ValueError(f"{path} is a folder: labels_of_folder labels all photos in it")
+        if not path.is_file():
+            raise FileNotFoundError(f"There is no photo {path}.")
+        return read_image(path)
     if isinstance(image, Image.Image):
-        return ImageOps.exif_transpose(image).convert("RGB")
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     pixels = np.asarray(image)
     if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (3, 4)):
-        raise ValueError(f"an image is (H, W, 3) uint8 or a Pillow image; this is {pixels.shape} {pixels.dtype}")
-    return Image.fromarray(pixels).convert("RGB")
+        said = f"this is {pixels.shape} {pixels.dtype}"
+        raise ValueError(f"an image is the path of a file, (H, W, 3) uint8 or a Pillow image; {said}")
+    return np.asarray(Image.fromarray(pixels).convert("RGB"))
 
 # %% ../../nbs/method/18_predict.ipynb #2116b082
 SETTINGS = {"scales": (0.5, 0.75, 1.0, 1.25, 1.5), "flip": True, "crf": False}  # of `predict_photo`

@@ -6,7 +6,8 @@
 __all__ = ['IGNORE_INDEX', 'VOC_CLASSES', 'IMAGE_SUFFIXES', 'MAX_PIXELS', 'MAX_SIDE', 'LARGE_PIXELS', 'MAX_IMAGE_BYTES',
            'voc_palette', 'Refusal', 'check_bytes', 'open_image', 'open_photo', 'orientation', 'photo_size', 'has_end',
            'decode_whole', 'read_image', 'open_labels', 'meant_classes', 'read_labels', 'pixel_digest', 'read_about',
-           'write_labels', 'write_pseudo_label', 'read_pseudo_label']
+           'write_labels', 'write_pseudo_label', 'read_pseudo_label', 'as_numpy', 'as_image', 'as_labels', 'edges',
+           'overlay']
 
 # %% ../../nbs/photos/01_images.ipynb #c9f14b48
 import hashlib
@@ -303,3 +304,80 @@ def read_pseudo_label(
     with Image.open(path) as image:
         labels, confidence = np.asarray(image).transpose(2, 0, 1)
     return labels, confidence
+
+# %% ../../nbs/photos/01_images.ipynb #8c135d8c
+def as_numpy(
+    array,  # numpy or torch, on any device, or what numpy can read
+) -> np.ndarray:
+    "An array, wherever its numbers are."
+    return array.detach().cpu().numpy() if hasattr(array, "detach") else np.asarray(array)
+
+
+def as_image(
+    image,  # (H, W, 3) uint8, or (3, H, W) uint8 or float in 0..1; numpy or torch
+) -> np.ndarray:  # (H, W, 3) uint8
+    "An image in the form that everything here draws on."
+    array = as_numpy(image)
+    if array.ndim == 3 and array.shape[0] == 3 and array.shape[2] != 3:
+        array = array.transpose(1, 2, 0)
+    if array.ndim != 3 or array.shape[2] != 3:
+        raise ValueError(f"an image is (H, W, 3) or (3, H, W), not {as_numpy(image).shape}")
+    if array.dtype.kind == "f":
+        if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
+            raise ValueError("a float image lies in 0..1: undo the normalisation first (image * std + mean)")
+        array = (array * 255).round()
+    elif array.dtype != np.uint8:
+        raise ValueError(f"an image is uint8 or float, not {array.dtype}")
+    return np.ascontiguousarray(array, np.uint8)
+
+
+def as_labels(
+    labels,  # (H, W) integers, classes and 255 for void; numpy or torch
+    size=None,  # (H, W) that the map must have, that of its image
+    name="label map",  # what the error calls it
+) -> np.ndarray:  # (H, W) uint8
+    "A label map, checked against the size of its image."
+    array = as_numpy(labels)
+    if array.ndim != 2 or array.dtype.kind not in "iub":
+        raise ValueError(f"a {name} is (H, W) of integers, not {array.shape} of {array.dtype}")
+    if size is not None and array.shape != tuple(size):
+        raise ValueError(f"the {name} is {array.shape[0]} x {array.shape[1]}, its image {size[0]} x {size[1]}")
+    if array.size and (array.min() < 0 or array.max() > 255):
+        raise ValueError(f"a {name} holds 0..255, here {array.min()}..{array.max()}")
+    return np.ascontiguousarray(array, np.uint8)
+
+# %% ../../nbs/photos/01_images.ipynb #5a2b4679
+_EDGE = np.ones((3, 3), np.uint8)
+
+
+def edges(
+    labels,  # (H, W) label map
+    width=1,  # pixels, on either side of a border
+) -> np.ndarray:  # (H, W) bool
+    "Pixels on a border between two labels."
+    return cv2.morphologyEx(as_labels(labels), cv2.MORPH_GRADIENT, _EDGE, iterations=width) > 0
+
+
+def overlay(
+    image,  # (H, W, 3) uint8 or (3, H, W)
+    labels,  # (H, W) label map
+    opacity=0.55,  # 0 shows the image alone, 1 the labels alone
+    palette=None,  # (256, 3) uint8; VOC's by default
+    outline=True,  # a thin line in the class's full colour along each border
+    only=None,  # classes to draw, an iterable of indices; all by default
+) -> np.ndarray:  # (H, W, 3) uint8
+    "A label map over its image."
+    if not 0 <= opacity <= 1:
+        raise ValueError(f"opacity lies in 0..1, here {opacity}")
+    image = as_image(image)
+    labels = as_labels(labels, image.shape[:2])
+    drawn = labels > 0
+    if only is not None:
+        drawn &= np.isin(labels, list(only))
+    colours = (voc_palette() if palette is None else palette)[labels]
+    blend = cv2.addWeighted(image, 1 - opacity, colours, opacity, 0)
+    out = np.where(drawn[..., None], blend, image)
+    if outline and opacity > 0:
+        border = drawn & edges(np.where(drawn, labels, 0))
+        out[border] = colours[border]
+    return out

@@ -25,7 +25,7 @@ from matplotlib.backends import backend_registry
 
 from ..method.recipe import GROUPS, Recipe
 from ..method.renamed import RENAMED
-from ..photos.files import find_device, project_path
+from ..photos.files import find_device, find_notebook, project_path
 from .training import graceful_stop
 
 # %% ../../nbs/runs/24_notebook.ipynb #9a18f2b7
@@ -109,13 +109,12 @@ def prepare_machine(
 
 # %% ../../nbs/runs/24_notebook.ipynb #691390e3
 def notebook_command(
-    verb: str,  # a notebook of nbs/, without its ending
+    verb: str,  # a notebook that people run, without its ending
     notebook: Path,  # where the executed copy goes
     parameters: dict,  # for papermill: anything JSON holds
 ) -> list[str]:
     "The command that runs a notebook by papermill, from the project's root."
-    source = project_path("nbs") / f"{verb}.ipynb"
-    papermill = [sys.executable, "-m", "papermill", str(source), str(notebook), "--no-progress-bar"]
+    papermill = [sys.executable, "-m", "papermill", str(find_notebook(verb)), str(notebook), "--no-progress-bar"]
     return [*papermill, "-y", json.dumps(parameters)]
 
 

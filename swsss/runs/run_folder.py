@@ -654,4 +654,4 @@ def load(
     if not file.is_file():
         file = networks_of(find_run(path))["hybrid"]
     network = load_network(file, device=device)
-    return Predictor(network, class_names(network))
+    return Predictor(network, class_names(network), file)
