@@ -3,6 +3,7 @@
 from functools import partial
 
 import pytest
+from data_folder import make_folder
 from run_folder import list_events, results, train
 
 from swsss.photos.demo import draw_demo
@@ -14,6 +15,13 @@ pytest.register_assert_rewrite("browser", "installed")
 def demo(tmp_path_factory):
     "A small demo folder, not to be changed."
     return draw_demo(tmp_path_factory.mktemp("demo") / "scenes", strong=12, weak=12, val=2)
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    "A made-up data folder in VOC's layout, and a check cache of its own."
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return make_folder(tmp_path / "voc").root
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,20 @@
 
 import copy
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+
+fuzzed = settings(  # FUZZ_CASES=4000 tries more, and others each time
+    max_examples=int(os.environ.get("FUZZ_CASES", "300")),
+    deadline=None,
+    derandomize="FUZZ_CASES" not in os.environ,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 
 READER = """
 import json, resource, sys
@@ -47,6 +56,11 @@ class Reader:
         kind, text = self.read(path, classes)
         assert kind == "ValueError" and Path(path).name in text and "\n" not in text, (kind, text)
         assert len(text) < 1000 and all(word in text for word in says), text
+
+    def reads_or_refuses(self, path, classes):
+        "Labels, or one sentence."
+        if self.read(path, classes)[0] != "labels":
+            self.refuses(path, classes)
 
     def stop(self):
         if self.process is not None:

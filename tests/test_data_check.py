@@ -24,12 +24,6 @@ from swsss.photos.images import read_labels, voc_palette, write_labels
 from swsss.photos.lists import label_maps, parse_list
 
 
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return make_folder(tmp_path / "voc").root
-
-
 def problems(root, **options):
     with pytest.raises(FolderError) as caught:
         VOCFolder(root).check(progress=False, **options)

@@ -12,7 +12,7 @@ import zlib
 
 import numpy as np
 import pytest
-from data_folder import SIZE, make_folder
+from data_folder import SIZE
 from PIL import Image
 
 MAX_SECONDS, MAX_BYTES = 30, 2**30
@@ -32,12 +32,6 @@ else:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(json.dumps([error, time.process_time() - start, peak]))
 """
-
-
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return make_folder(tmp_path / "voc").root
 
 
 def answer(code):

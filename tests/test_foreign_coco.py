@@ -1,12 +1,10 @@
 "COCO's JSON from anywhere: nothing that nobody drew, no crash, one sentence.  FUZZ_CASES=5000 for more cases."
 
-import os
-
 import numpy as np
 import pytest
 from data_folder import CLASSES, SIZE, make_folder
-from foreign import Reader, mutations, write
-from hypothesis import HealthCheck, given, settings
+from foreign import Reader, fuzzed, mutations, write
+from hypothesis import given
 from pycocotools import mask as coco_rle
 from run_notebook_command import run_notebook_command
 
@@ -213,14 +211,7 @@ VALID["annotations"][0] |= {"bbox": [2, 2, 8, 7], "area": 56, "iscrowd": 0}
 VALID["info"] = {"description": "x"}
 
 
-@settings(
-    max_examples=int(os.environ.get("FUZZ_CASES", "300")),
-    deadline=None,
-    derandomize="FUZZ_CASES" not in os.environ,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@fuzzed
 @given(content=mutations(VALID))
 def test_labels_or_one_sentence(reader, tmp_path, content):
-    file = write(tmp_path / "mutated.json", content)
-    if reader.read(file, CLASSES)[0] != "labels":
-        reader.refuses(file, CLASSES)
+    reader.reads_or_refuses(write(tmp_path / "mutated.json", content), CLASSES)

@@ -1,12 +1,10 @@
 "Label Studio's JSON as projects export it: open tasks, other tools' regions, predictions.  FUZZ_CASES=5000 for more."
 
-import os
-
 import numpy as np
 import pytest
 from data_folder import CLASSES, SIZE, make_folder
-from foreign import Reader, mutations, write
-from hypothesis import HealthCheck, given, settings
+from foreign import Reader, fuzzed, mutations, write
+from hypothesis import given
 
 from swsss.photos.formats import Labelled, encode_brush, write_label_studio
 from swsss.photos.images import read_labels
@@ -193,14 +191,7 @@ VALID = [
 ]
 
 
-@settings(
-    max_examples=int(os.environ.get("FUZZ_CASES", "300")),
-    deadline=None,
-    derandomize="FUZZ_CASES" not in os.environ,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@fuzzed
 @given(content=mutations(VALID))
 def test_labels_or_one_sentence(reader, tmp_path, content):
-    file = write(tmp_path / "mutated.json", content)
-    if reader.read(file, CLASSES)[0] != "labels":
-        reader.refuses(file, CLASSES)
+    reader.reads_or_refuses(write(tmp_path / "mutated.json", content), CLASSES)

@@ -123,7 +123,8 @@ def test_an_executed_notebook_has_its_pictures(demo, tmp_path, monkeypatch, back
 def test_a_way_to_draw_into_notebooks_is_left_alone(monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     manager, client = start_new_kernel(startup_timeout=PATIENCE)
-    code = "import os, matplotlib; from swsss.runs.notebook import Parameters; Parameters(); print(matplotlib.get_backend())"
+    code = "import matplotlib; from swsss.runs.notebook import Parameters; Parameters(); "
+    code += "print(matplotlib.get_backend())"
     said = []
     try:
         client.execute_interactive(code, timeout=PATIENCE, output_hook=lambda message: said.append(message["content"]))

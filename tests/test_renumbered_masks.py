@@ -7,19 +7,12 @@ import sys
 
 import numpy as np
 import pytest
-from data_folder import make_folder
 from PIL import Image
 
 from swsss.photos.check import FolderError
 from swsss.photos.demo import draw_demo
 from swsss.photos.folder import VOCFolder, renumber_masks
 from swsss.photos.images import read_labels, voc_palette
-
-
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return make_folder(tmp_path / "voc").root
 
 
 def quantise(path):

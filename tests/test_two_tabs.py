@@ -56,6 +56,19 @@ def tabs(project, lab, browser):
     browser.switch_to.window(first.window)
 
 
+def open_card(tab, number):
+    "Open the label at this place of the grid; its name."
+    name = shown(tab)[number]
+    tab.all(".swsss-card")[number].click()
+    tab.until(lambda: name in tab.title(), "the label")
+    return name
+
+
+def open_grid(tab):
+    tab.keys("g")
+    tab.until(lambda: not tab.title(), "the grid")
+
+
 @pytest.fixture
 def labels(project):
     return project / "runs" / RUN / "labels"
@@ -158,8 +171,7 @@ def test_no_verdict_on_a_label_that_nobody_saw(tabs, project, labels, hand):
             first.button("Reject").click()
 
     with first:
-        first.keys("g")
-        first.until(lambda: not first.title(), "the grid")
+        open_grid(first)
         name = shown(first)[number]
         first.all(".swsss-card")[number].click()
         first.until(lambda: name in first.title() and first.all(".swsss-fill"), "the label")
@@ -183,21 +195,16 @@ def test_no_verdict_on_a_label_that_nobody_saw(tabs, project, labels, hand):
 def test_undo_takes_nothing_of_the_other(tabs, project, labels):
     first, second = tabs
     with first:
-        first.keys("g")
-        first.until(lambda: not first.title(), "the grid")
-        name = shown(first)[10]
-        first.all(".swsss-card")[10].click()
-        first.until(lambda: name in first.title(), "the label")
+        open_grid(first)
+        name = open_card(first, 10)
         first.keys("a")
         first.until(lambda: judgements(project, RUN).get(name, {}).get("verdict") == "accepted", "a verdict")
     with second:
-        second.keys("g")
-        second.until(lambda: not second.title(), "the grid")
+        open_grid(second)
         second.until(
             lambda: second.all(".swsss-card")[10].get_attribute("class").count("accepted"), "the other's verdict"
         )
-        second.all(".swsss-card")[10].click()
-        second.until(lambda: name in second.title(), "the label")
+        assert open_card(second, 10) == name
         second.keys("r")
         second.until(lambda: judgements(project, RUN)[name]["verdict"] == "rejected", "the other verdict")
         row = judgements(project, RUN)[name]
@@ -210,8 +217,7 @@ def test_undo_takes_nothing_of_the_other(tabs, project, labels):
 def test_the_grid_follows_without_a_hand(tabs, project, labels):
     first, _ = tabs
     with first:
-        first.keys("g")
-        first.until(lambda: not first.title(), "the grid")
+        open_grid(first)
         name = shown(first)[12]
         picture = lambda: first.all(".swsss-card")[12].find_element("css selector", "img").get_attribute("src")  # noqa: E731
         before, others = picture(), shown(first)
