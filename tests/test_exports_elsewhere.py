@@ -3,6 +3,7 @@
 Tools that the project does not need may live in environments of their own: TOOLS=/a/bin/python:/b/bin/python pytest ...
 """
 
+import io
 import json
 import os
 import re
@@ -23,15 +24,23 @@ import numpy as np
 import pytest
 from PIL import Image
 from pycocotools.coco import COCO
-from run_notebook_command import run_notebook_command
+from run_verb import ROOT, run_notebook_command
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torchvision.datasets import VOCSegmentation
 
 from swsss import VOCFolder
+from swsss.method.model import load_network
+from swsss.method.recipe import Recipe
+from swsss.photos.demo import draw_demo
 from swsss.photos.files import write_json
 from swsss.photos.formats import ENDINGS, WRITERS, label_studio_steps, open_export
-from swsss.photos.images import read_labels, write_labels
+from swsss.photos.images import read_labels, voc_palette, write_labels
 from swsss.photos.new_photos import PhotoFolder
 from swsss.runs.export import export_labels
+from swsss.runs.quality import evaluate_once
+from swsss.runs.run_folder import read_metrics
+from swsss.runs.training import train
 
 CLASSES = ("background", "hair", "skin", "a coat & <tie>")
 NAMES = ("a", "Grün 1.5", "東京")
@@ -140,7 +149,8 @@ import json, sys
 from datumaro import AnnotationType, Dataset
 found = Dataset.import_from(f"{sys.argv[1]}/coco", "coco")
 names = [one.name for one in found.categories()[AnnotationType.label]]
-print(json.dumps({i.id: {names[a.label]: int(a.image.sum()) for a in i.annotations} for i in found}))
+masks = {i.id: [a for a in i.annotations if hasattr(a, "image")] for i in found}
+print(json.dumps({name: {names[a.label]: int(a.image.sum()) for a in those} for name, those in masks.items()}))
 """
     assert elsewhere("datumaro", code, home) == areas_of(home, (1, 2, 3, 255))
 
@@ -209,10 +219,10 @@ def test_classes_that_a_list_of_colours_cannot_hold_are_refused(home, tmp_path):
 
 
 def test_the_notebook_says_how_label_studio_shows_the_photos(home):
-    place = {"labels": str(home / "labels"), "data": str(home / "data"), "out": str(home / "told.json")}
+    place = {"labels": str(home / "labels"), "data": str(home / "data")}
     done, said = run_notebook_command("export_labels", home / "1.ipynb", **place, format="labelstudio")
     assert done, said
-    assert label_studio_steps(home / "told.json", home / "data/JPEGImages", CLASSES) in said
+    assert label_studio_steps(home / "labels-usable-labelstudio.json", home / "data/JPEGImages", CLASSES) in said
     root = f"LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT='{home}/data'"
     assert "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true" in said and root in said
     for folder in (VOCFolder(home / "data"), PhotoFolder(home / "data/JPEGImages", CLASSES)):
@@ -301,3 +311,70 @@ def test_label_studio_shows_the_photos_and_gives_the_labels_back(home, tmp_path)
     with open_export(tmp_path / "back.json", CLASSES) as found:
         assert found.keys() == set(NAMES)
         assert all(np.array_equal(found[name](), labels) for name, labels in labels_of(home).items())
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    "A run folder, trained, and measured in three ways."
+    home = tmp_path_factory.mktemp("runs")
+    folder = VOCFolder(draw_demo(home / "demo", strong=4, weak=4, val=2))
+    recipe = Recipe.demo(method="cce", channels=16, num_strong=2, num_weak=2, iterations=4, log_every=2, workers=0)
+    recipe = recipe.change(snapshots=2, snapshot_every=2, backbone="test_resnet", weights="none")
+    train(recipe, folder, folder.listed("train"), home / "run", "cpu")
+    network = load_network(home / "run/hybrid.safetensors", device="cpu")
+    for how in ({"scales": (1.0,)}, {"scales": (1.0,), "flip": False}, {"scales": (0.5, 1.0)}):
+        evaluate_once(home / "run/evaluation.json", "HybridNet", network, folder, True, **how)
+    return home / "run", recipe
+
+
+def test_tensorboard_shows_miou_snapshots_and_recipe_and_no_empty_curves(run):
+    path, recipe = run
+    found = EventAccumulator(str(path)).Reload()
+    curves = {tag: [one.value for one in found.Scalars(tag)] for tag in found.Tags()["scalars"]}
+    assert not any(np.isnan(values).any() for values in curves.values())
+    assert "weight" not in curves and not any(tag.startswith("iou/") for tag in curves)  # what pct alone has
+    metrics = read_metrics(path)
+    assert np.allclose(curves["total"], metrics["total"]) and metrics["weight"].isna().all()
+    entries = list(json.loads((path / "evaluation.json").read_text(encoding="utf-8")).values())
+    mious = [
+        value for tag, values in curves.items() if tag.startswith("mIoU/val_HybridNet_with_tags") for value in values
+    ]
+    assert np.allclose(sorted(mious), sorted(entry["miou"] for entry in entries)) and len(entries) == 3
+    assert len({tag for tag in curves if tag.startswith("mIoU/")}) == 3  # a curve for each way of measuring
+    assert all(one.step == 4 for tag in curves if tag.startswith("mIoU/") for one in found.Scalars(tag))
+
+    snapshots = sorted(path.glob("snapshots/*/*.png"))
+    pictures = {tag: found.Images(tag) for tag in found.Tags()["images"]}
+    assert len(snapshots) == 4 and sorted(pictures) == sorted({f"snapshot/{file.stem}" for file in snapshots})
+    for file in snapshots:
+        shown = {one.step: one for one in pictures[f"snapshot/{file.stem}"]}[int(file.parent.name)]
+        pixels = np.array(Image.open(io.BytesIO(shown.encoded_image_string)))
+        labels = read_labels(file)
+        assert np.array_equal(pixels[:, labels.shape[1] :], voc_palette()[labels])
+
+    kept = found.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    told = HParamsPluginData.FromString(kept).session_start_info.hparams
+    assert told["iterations"].number_value == 4 and told["method"].string_value == "cce"
+    assert set(told) == set(recipe.flat())
+    kept = found.SummaryMetadata("_hparams_/experiment").plugin_data.content
+    compared = {one.name.tag for one in HParamsPluginData.FromString(kept).experiment.metric_infos}
+    assert "mIoU/val_HybridNet_with_tags" in compared & set(curves)
+
+
+def test_mlflow_takes_a_run_as_the_documentation_says(run, tmp_path):
+    path, recipe = run
+    cells = json.loads((ROOT / "nbs/runs/20_run_folder.ipynb").read_text(encoding="utf-8"))["cells"]
+    (code,) = re.findall(r"```python\n(.*?mlflow.*?)```", "\n".join("".join(cell["source"]) for cell in cells), re.S)
+    code = (
+        code.replace("sys.argv[1]", repr(str(path)))
+        + """
+one = mlflow.search_runs(experiment_names=["swsss"], output_format="list")[0]
+print(json.dumps([one.info.run_name, one.data.params, one.data.metrics]))
+"""
+    )
+    name, params, metrics = elsewhere("mlflow", code, tmp_path)
+    assert (name, params) == ("run", {field: str(value) for field, value in recipe.flat().items()})
+    assert np.isclose(metrics["total"], read_metrics(path)["total"].iloc[-1]) and "weight" not in metrics
+    mious = sorted(value for name, value in metrics.items() if name.startswith("mIoU of HybridNet"))
+    entries = json.loads((path / "evaluation.json").read_text(encoding="utf-8")).values()
+    assert np.allclose(mious, sorted(entry["miou"] for entry in entries))
