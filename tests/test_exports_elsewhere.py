@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from pycocotools.coco import COCO
-from run_verb import ROOT, run_notebook_command
+from run_notebook_command import ROOT, run_notebook_command
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torchvision.datasets import VOCSegmentation

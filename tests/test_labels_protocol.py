@@ -69,7 +69,11 @@ def test_labels_of_a_colleague_are_enough_for_stage_2(home):
     printed = papermill("retrain", home / "own.ipynb", **parameters)
     assert "3 true masks and 5 labels" in printed and "2 photos of trainaug left out" in printed
     about = json.loads((home / "runs/demo-retrain/stage2.json").read_text())
-    assert (about["masks"], about["trained_on"], about["made_by"]) == (3, 8, {"imported": True})
+    assert (about["masks"], about["trained_on"], about["made_by"]) == (
+        3,
+        8,
+        {"imported": True, "classes": list(folder.classes)},
+    )
 
 
 def test_a_published_file_is_evaluated_by_the_same_notebook(home):

@@ -78,8 +78,8 @@ longest_side, num_classes = map(int, sys.argv[1:])
 network = DeepLabV3Plus(num_classes, "test_resnet", "none", 16, channels=8, longest_side=longest_side).eval()
 row = np.linspace(0, 255, 6000, dtype=np.uint8)
 photo = np.ascontiguousarray(np.broadcast_to(row[None, :, None], (4000, 6000, 3)))
-labels, sure = predict_labels(network, photo, scales=(1.0,), flip=False)
-assert labels.shape == (4000, 6000) and labels.max() < num_classes and 0 < sure <= 1
+labels, confidence = predict_labels(network, photo, scales=(1.0,), flip=False)
+assert labels.shape == (4000, 6000) and labels.max() < num_classes and 0 < confidence <= 1
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform != "darwin" else 2**30))
 """
 

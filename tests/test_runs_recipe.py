@@ -1,4 +1,4 @@
-"""Recipes: whatever is asked for, there is a recipe or a ValueError, before data or weights are touched.
+"""Recipes: any parameters give a recipe or a ValueError, before data or weights are touched.
 
 FUZZ_CASES=5000 pytest tests/test_runs_recipe.py      more cases a test than the 100 of an ordinary run
 """
@@ -130,7 +130,7 @@ def test_refused_with_words_that_help(changes, words):
 
 
 def papermill(tmp_path, *parameters):
-    "The last line that train_pct says through papermill, and the seconds of processor time it took."
+    "The last line of train_pct's output by papermill, and its processor time in seconds."
     notebook = project_path("nbs/train_pct.ipynb")
     command = [sys.executable, "-m", "papermill", "-k", "python3", "--start-timeout", "600", notebook]
     command += [tmp_path / "out.ipynb", "-p", "runs", tmp_path / "runs", *parameters]
@@ -138,8 +138,8 @@ def papermill(tmp_path, *parameters):
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=project_path("."), timeout=1200)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 1
-    said = [line for line in re.sub(r"\x1b\[[0-9;]*m", "", done.stderr).splitlines() if line.strip()]
-    return said[-1], after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    lines = [line for line in re.sub(r"\x1b\[[0-9;]*m", "", done.stderr).splitlines() if line.strip()]
+    return lines[-1], after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 @pytest.mark.parametrize(
@@ -150,15 +150,15 @@ def papermill(tmp_path, *parameters):
     ],
 )
 def test_notebook_refuses_before_data_are_touched(tmp_path, parameters, words):
-    missing = tmp_path / "no such data"  # would be the error if it were looked at
-    said, seconds = papermill(tmp_path, "-p", "data", missing, "-p", *map(str, parameters))
-    assert said.startswith("ValueError") and words in said
+    missing = tmp_path / "no such data"  # would be the error if it were opened
+    error, seconds = papermill(tmp_path, "-p", "data", missing, "-p", *map(str, parameters))
+    assert error.startswith("ValueError") and words in error
     assert seconds < 40
     assert not (tmp_path / "runs").exists()
 
 
 def test_notebook_refuses_a_split_larger_than_the_list(tmp_path, demo):
-    said, seconds = papermill(tmp_path, "-p", "data", demo, "-p", "split", "13")
-    assert said == "ValueError: split 13: train.txt lists 12 images; choose 1 to 12, or 'all'"
+    error, seconds = papermill(tmp_path, "-p", "data", demo, "-p", "split", "13")
+    assert error == "ValueError: split 13: train.txt lists 12 images; choose 1 to 12, or 'all'"
     assert seconds < 40
     assert not (tmp_path / "runs").exists()

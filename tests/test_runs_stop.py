@@ -102,7 +102,7 @@ def hear_ctrl_c():
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_papermill(demo, whole, run, number):
-    "Ctrl-C reaches its kernel, which saves the step it was in; SIGTERM ends papermill, and its kernel a second later."
+    "Ctrl-C reaches its kernel, which saves the step it was in; SIGTERM ends papermill, and its kernel after its step."
     notebook = run.with_suffix(".ipynb")
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell(demo, run, seconds=1.5))]), notebook)
     command = [sys.executable, "-m", "papermill", "-k", "python3", "--start-timeout", str(PATIENCE), "--log-output"]

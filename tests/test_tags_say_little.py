@@ -1,4 +1,4 @@
-"Where nearly every photo shows nearly every class, rounds are left out unless they are asked for."
+"Where nearly every photo shows nearly every class, rounds are left out unless `rounds` is given."
 
 import pytest
 from run_notebook_command import run_notebook_command
@@ -18,10 +18,13 @@ QUICK = {
 }
 
 
-@pytest.mark.parametrize(("told", "asked", "done"), [("all", {}, 0), ("all", {"rounds": 1}, 1), ("its own", {}, 1)])
-def test_rounds_are_left_out(tmp_path, told, asked, done):
+@pytest.mark.parametrize(
+    ("tags", "given", "rounds"),
+    [("all classes", {}, 0), ("all classes", {"rounds": 1}, 1), ("those shown", {}, 1)],
+)
+def test_rounds_are_left_out(tmp_path, tags, given, rounds):
     folder = VOCFolder(draw_demo(tmp_path / "demo", strong=3, weak=5, val=2))
-    if told == "all":
+    if tags == "all classes":
         rows = (f"{name},{';'.join(folder.classes[1:])}" for name in folder.listed("trainaug"))
         (tmp_path / "demo/tags.csv").write_text("\n".join(["image,tags", *rows]))
     where = {
@@ -31,7 +34,8 @@ def test_rounds_are_left_out(tmp_path, told, asked, done):
         "device": "cpu",
         "threads": 1,
     }
-    well, said = run_notebook_command("train_pct", tmp_path / "out.ipynb", **where, **QUICK, **asked)
-    assert well, said
-    assert read_recipe(tmp_path / "runs/one")["rounds"] == done
-    assert ("tags rule out little" in said) == (not done)
+    parameters = where | QUICK | given
+    ok, output = run_notebook_command("train_pct", tmp_path / "out.ipynb", **parameters)
+    assert ok, output
+    assert read_recipe(tmp_path / "runs/one")["rounds"] == rounds
+    assert ("tags rule out little" in output) == (not rounds)

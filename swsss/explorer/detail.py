@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from .gallery import Gallery, encode
+from .gallery import Gallery, encode, read_version
 from .show import ERROR_COLOURS, ERROR_KINDS, class_name, classes_present, css_colour, error_kinds
-from ..method.model import load_checkpoint
+from ..method.model import load_checkpoint, require_network_classes
 from ..method.predict import predict_photo
 from ..photos.files import find_device
 from ..photos.folder import VOCFolder
-from ..photos.images import cv2, read_labels
+from ..photos.images import cv2
 
 # %% ../../nbs/explorer/33_detail.ipynb #f2a1f02c
 NETWORKS = {"HybridNet": "hybrid.safetensors", "PseudoNet": "pseudo.safetensors"}
@@ -41,11 +41,7 @@ class Networks:
     def _model(self, network):
         if network not in self.models:
             model = load_checkpoint(self.paths[network])
-            if model.num_classes != self.folder.num_classes:
-                raise ValueError(
-                    f"{self.paths[network]} knows {model.num_classes} classes, but the data has "
-                    f"{self.folder.num_classes}; pass the `data` that the run learned from."
-                )
+            require_network_classes(model, self.folder)
             self.models[network] = model.to(self.device)
         return self.models[network]
 
@@ -91,7 +87,7 @@ class Detail:
         self.name, self.classes, self.networks, self.answers = name, folder.classes, networks, {}
         self.size = list(image.shape[1::-1])  # width, height
         self.scale = min(1, longest / max(self.size))
-        self.labels = read_labels(gallery.label_dir / f"{name}.png")
+        self.labels, self.version = read_version(gallery.label_dir, name)
         self.truth = folder.labels(name) if folder.has_mask(name) else None
         self.strong = bool(gallery.table.at[name, "strong"])
         for what, labels in {"label": self.labels, "mask": self.truth}.items():
@@ -109,15 +105,14 @@ class Detail:
             return array
         return cv2.resize(array, [max(1, round(side * self.scale)) for side in self.size], interpolation=how)
 
-    def ask(self):
-        "Let the networks answer; slow."
-        self.answers = self.networks.ask(self.name, self.photo)
+    def ask(self) -> dict:  # {network: (C, h, w) float16}, to become `answers`
+        "Let the networks answer; slow, and changes nothing here."
+        return self.networks.ask(self.name, self.photo)
 
     def probabilities(self) -> np.ndarray | None:  # (C, h, w) float16, of the photo as it is shown
         "What the networks say together, asked where they have not answered; None where there is none to ask."
-        if not self.answers and self.networks.paths:
-            self.ask()
-        return sum(self.answers.values()) / len(self.answers) if self.answers else None
+        answers = self.answers or self.ask()
+        return sum(answers.values()) / len(answers) if answers else None
 
     @property
     def maps(self) -> dict:  # {network: (h, w) label map, of the photo as it is shown}

@@ -12,9 +12,10 @@ from html import escape
 import ipywidgets as widgets
 import numpy as np
 
-from .gallery import SCORES, Gallery, Thumbnails, score_text
+from .gallery import SCORES, Gallery, Thumbnails, label_stamps, one_at_a_time, score_text
 from .show import css_colour
 from .widgets import ThumbGrid, button, dropdown, row
+from ..runs.label_folder import label_version
 
 # %% ../../nbs/explorer/36_grid.ipynb #c7e93d3a
 GIVEN = "given"  # a sort: the order in which labels were asked for
@@ -89,6 +90,7 @@ class Controls:
         return {name: widget.value for name, widget in zip(names, self.all, strict=True)}
 
 # %% ../../nbs/explorer/36_grid.ipynb #eddc2e98
+@one_at_a_time()
 class Pages:
     "The grid: names in order, the page that is shown, and what is selected."
 
@@ -98,7 +100,7 @@ class Pages:
         size: int,  # thumbnails a page
         opened: Callable,  # called with a name when a thumbnail is clicked
     ):
-        self.gallery, self.size = gallery, size
+        self.gallery, self.size, self.lock, self.drawn = gallery, size, gallery.lock, {}
         self.thumbs, self.grid, self.text = Thumbnails(gallery.folder, gallery.label_dir), ThumbGrid(), widgets.HTML()
         self.names, self.known, self.number, self.sort = [], set(), 0, "name"
         self.grid.on_msg(lambda _, message, buffers: opened(message["open"]))
@@ -129,6 +131,14 @@ class Pages:
         self.grid.selected = self.selected
         self.turn(0)
 
+    def extend(
+        self,
+        names: list[str],  # of labels that have come, to stand behind the others until they are sorted anew
+    ):
+        "Take in more names."
+        self.names, self.known = [*self.names, *names], self.known.union(names)
+        self._count()
+
     def turn(
         self,
         by: int = 1,  # pages
@@ -136,17 +146,43 @@ class Pages:
         "Go some pages on."
         pages = max(1, -(-len(self.names) // self.size))
         self.number = min(max(self.number + by, 0), pages - 1)
-        self.text.value = f"page {self.number + 1} of {pages}"
+        self._count()
         self.draw()
         self.thumbs.prepare(self.names[(self.number + 1) * self.size :][: self.size])
 
     def draw(self):
         "Draw the page anew."
-        made = self.thumbs.get(self.shown)
+        made = dict(zip(self.shown, self.thumbs.get(self.shown), strict=True))
+        others = [name for name in made if self.drawn.get(name, made[name][2]) != made[name][2]]
+        self.drawn |= {name: version for name, (_, _, version) in made.items()}
         with self.grid.hold_sync():
-            self.grid.items = [self._item(name, *one) for name, one in zip(self.shown, made, strict=True)]
+            self.grid.items = [self._item(name, jpeg, error) for name, (jpeg, error, _) in made.items()]
+            self.grid.drawn += bool(others)
             self.mark()
         self.legend.value = self._legend()
+
+    def versions(
+        self,
+        names: list[str],
+    ) -> dict[str, str]:  # name -> version of the label, as `label_version` says it
+        "Which versions of these labels a verdict is about."
+        known, new = self.gallery.stamps, [name for name in names if name not in self.drawn]
+        now = label_stamps(self.gallery.label_dir) if new else {}
+        same = {name: now.get(name) == known.get(name) for name in new}
+        listed = {name: label_version(self.gallery.label_dir, name) if same[name] else "another" for name in new}
+        return listed | {name: self.drawn[name] for name in names if name in self.drawn}
+
+    def told(
+        self,
+        names: list[str],
+    ):
+        "A person has been told that these labels are others now, so that the next verdict is about those."
+        self.drawn |= {name: label_version(self.gallery.label_dir, name) for name in names}
+        self.grid.drawn += 1
+        self.draw()
+
+    def _count(self):
+        self.text.value = f"page {self.number + 1} of {max(1, -(-len(self.names) // self.size))}"
 
     def _legend(self):
         folder, palette = self.gallery.folder, self.thumbs.palette
@@ -157,8 +193,7 @@ class Pages:
 
     def mark(self):
         "Draw the verdicts anew."
-        judgements = self.gallery.judgements
-        self.grid.verdicts = {name: judgements.verdict(name) for name in self.shown}
+        self.grid.verdicts = {name: self.gallery.verdict(name) for name in self.shown}
 
     def _item(self, name, jpeg, error):
         signs = {"strong": bool(self.gallery.table.at[name, "strong"]), "corrected": name in self.gallery.corrected}

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LOSSES', 'class_iou_columns', 'weights_over_time', 'gives_weights', 'plot_losses', 'plot_class_iou', 'plot_weights',
-           'snapshots_of', 'snapshot_row', 'show_snapshots', 'Clock', 'Learning']
+           'snapshots_of', 'snapshot_row', 'show_snapshots', 'Learning']
 
 # %% ../../nbs/explorer/35_learning.ipynb #8daf61a5
 import time
@@ -12,17 +12,16 @@ from html import escape
 from io import BytesIO
 from pathlib import Path
 
-import anywidget
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import traitlets
+from matplotlib.figure import Figure
 
 from .gallery import encode
 from .results import Results, find_results
-from .show import add_legend, css_colour, legend_patches, overlay, safe_palette, show_weights
-from .widgets import STATIC, Keys, button, dropdown, explorer_box, row, shown_live
+from .show import add_legend, css_colour, legend_patches, overlay, plain, safe_palette, show_weights
+from .widgets import Clock, Keys, button, dropdown, explorer_box, row, shown_live
 from ..method.evaluate import image_weights, weakest_class
 from ..photos.folder import VOCFolder, read_split
 from ..photos.images import cv2, read_labels, voc_palette
@@ -94,7 +93,7 @@ def plot_class_iou(
     for name in ious:
         style = {"color": "0.8", "linewidth": 0.8, "zorder": 1}
         if name in named:
-            style = {"color": named[name], "linewidth": 1.6, "label": name, "zorder": 2}
+            style = {"color": named[name], "linewidth": 1.6, "label": plain(name), "zorder": 2}
         ax.plot(metrics["iteration"], 100 * ious[name], **style)
     ax.plot(metrics["iteration"], 100 * ious.mean(axis=1), color="black", linewidth=2, label="mean", zorder=3)
     _bare(ax, "running IoU of PseudoNet, %", ylim=(0, 100))
@@ -172,15 +171,6 @@ def show_snapshots(
     plt.close(fig)
     return fig
 
-# %% ../../nbs/explorer/35_learning.ipynb #47533259
-class Clock(anywidget.AnyWidget):
-    "Calls `on_msg` callbacks every few seconds while it is seen and `going`; each must count `looked` up."
-
-    _esm = STATIC / "clock.js"
-    going = traitlets.Bool(False).tag(sync=True)
-    seconds = traitlets.Float(5.0).tag(sync=True)  # from one question to the next
-    looked = traitlets.Int(0).tag(sync=True)  # questions answered
-
 # %% ../../nbs/explorer/35_learning.ipynb #99f7bbb3
 class Learning:
     "How a run learned: curves, and a slider through the label snapshots; works while the run goes on."
@@ -238,11 +228,11 @@ class Learning:
     def figure(self) -> plt.Figure:
         "Losses, running IoU and weights."
         metrics = read_metrics(self.run)
-        fig, axes = plt.subplots(1, 3, figsize=(11, 3.1), dpi=80, layout="constrained")
+        fig = Figure(figsize=(11, 3.1), dpi=80, layout="constrained")  # not pyplot's: cells may draw at the same time
+        axes = fig.subplots(1, 3)
         plot_losses(axes[0], metrics)
         plot_class_iou(axes[1], metrics)
         plot_weights(axes[2], metrics, weights_over_time(metrics, self.tags, **self.rule))
-        plt.close(fig)
         return fig
 
     def trust_figure(

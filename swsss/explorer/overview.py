@@ -20,13 +20,13 @@ import pandas as pd
 import traitlets
 
 from .explore import Explorer
-from .gallery import SCORES, Gallery, class_ious
+from .gallery import SCORES, Gallery, class_ious, one_at_a_time
 from .results import label_folders
 from .show import clear_palette, css_colour
 from .widgets import STATIC, button, dropdown, row, script
 from ..method.evaluate import mean_iou
 from ..photos.files import read_json
-from ..runs.features import kept_features
+from ..runs.features import cached_features
 from ..runs.label_folder import require_classes
 from ..runs.run_folder import short_name
 
@@ -150,7 +150,7 @@ UNKNOWN = ("not known", "#9e9e9e")
 
 def _by_verdict(gallery):
     kinds = {"": ("unjudged", UNKNOWN[1]), "accepted": ("accepted", "#00897b"), "rejected": ("rejected", "#d32f2f")}
-    verdicts = [gallery.judgements.verdict(name) for name in gallery.names]
+    verdicts = [gallery.verdict(name) for name in gallery.names]
     groups = np.array([list(kinds).index(verdict) for verdict in verdicts])
     return np.where(np.isin(gallery.names, list(gallery.corrected)), 3, groups), [
         *kinds.values(),
@@ -231,6 +231,23 @@ TABS = ["Confusion", "Classes", "Two runs", "Map"]
 COLOURS = {"rarest class": "class", "verdict": "verdict"}
 
 
+def _second(gallery, path, progress):
+    "Another run's labels, to be compared with these."
+    require_classes(path, gallery.folder)
+    second = Gallery(gallery.folder, path, lock=gallery.lock)
+    compared_names(second, gallery)
+    if gallery.has_truth:
+        gallery.count_truth(progress)
+        second.count_truth(progress)
+    return second
+
+
+def _placed(gallery, network, names, progress):
+    "Where photos lie on the map."
+    return photo_map(cached_features(gallery.label_dir, network, gallery.folder, names, progress))
+
+
+@one_at_a_time("wait")
 class Overview:
     "What the labels of an explorer are like as a whole; what is chosen here is shown in its grid."
 
@@ -239,7 +256,7 @@ class Overview:
         explorer: Explorer,
         runs: str | Path = "runs",  # folder of run folders, whose labels can be compared
     ):
-        self.explorer, self.runs, self.worker = explorer, runs, ThreadPoolExecutor(1)
+        self.explorer, self.runs, self.worker, self.lock = explorer, runs, ThreadPoolExecutor(1), explorer.lock
         self.gallery, self.second, self.points, self.present = None, None, None, []
         self.toggle = widgets.ToggleButton(description="Overview", layout=widgets.Layout(width="auto"))
         self.toggle.tooltip = "all labels at once: what is confused, two runs, a map (O)"
@@ -361,8 +378,9 @@ class Overview:
     def _say(self, text):
         self.text.value = f"<div class='swsss-dim'>{escape(text)}</div>"
 
-    def _later(self, what, work, gallery):
-        "Do this in the background, say how far it is, and draw again."
+    def _later(self, what, work, *args, then=None):
+        "Do this in the background, outside of the lock, say how far it is, take in what was found, and draw again."
+        gallery = self.gallery
 
         def progress(done, of):
             if done % 25 == 0:
@@ -372,19 +390,25 @@ class Overview:
             if gallery is not self.gallery:
                 return  # another label folder was opened meanwhile
             try:
-                work(gallery, progress)
+                found = work(*args, progress)
+                with self.lock:
+                    self._found(gallery, then, found)
             except Exception as error:  # a thread has no cell to show a traceback in
-                return self._say(f"{type(error).__name__}: {error}")
-            if gallery is self.explorer.gallery:
-                self.follow()
+                self._say(f"{type(error).__name__}: {error}")
 
         self._say(f"{what} …")
         self.worker.submit(careful)
 
+    def _found(self, gallery, then, found):
+        if gallery is self.gallery and then:
+            then(found)
+        if gallery is self.explorer.gallery:
+            self.follow()
+
     def _counted(self):
         "Whether the labels are compared with their masks, as far as there are any."
         if self.gallery.counts is None and self.gallery.has_truth:
-            self._later("Comparing the labels with their masks", Gallery.count_truth, self.gallery)
+            self._later("Comparing the labels with their masks", self.gallery.count_truth)
             return False
         return True
 
@@ -430,7 +454,7 @@ class Overview:
         if path is None:
             return self._say("Choose labels that another run made of the same data.")
         if not fresh:
-            return self._later("Reading the other labels", self._open_second, self.gallery)
+            return self._later("Reading the other labels", _second, self.gallery, path, then=self._compare_with)
         tables = compare_labels(self.second, self.gallery)
         columns = ["other", "this", "change"]
         self.by_class.show("By class", tables[0], ["class", "photos", *columns])
@@ -440,24 +464,18 @@ class Overview:
         counts = f"{(change > 0).sum():,} better here, {(change < 0).sum():,} worse, {(change == 0).sum():,} alike"
         self._say(f"{len(change):,} images: {counts}. {score} {miou['before']:.1f} there, {miou['after']:.1f} here.")
 
-    def _open_second(self, gallery, progress):
-        path = self.other.value
-        require_classes(path, gallery.folder)
-        second = Gallery(gallery.folder, path)
-        compared_names(second, gallery)
-        if gallery.has_truth:
-            gallery.count_truth(progress)
-            second.count_truth(progress)
-        if gallery is self.gallery:
-            self.second = second
+    def _compare_with(self, second):
+        self.second = second
 
     def _draw_map(self):
         paths = self.explorer.networks.paths
-        if self.points is None:
+        names = self.gallery.names
+        if self.points is None or len(self.points) != len(names):  # some have come meanwhile
             self.map.layout.display = "none"
             if not paths:
                 return self._say("A map needs the network that made the labels, and there is none with these.")
-            return self._later("Looking at the photos", self._place, self.gallery)
+            network = next(iter(paths.values()))
+            return self._later("Looking at the photos", _placed, self.gallery, network, names, then=self._place)
         if self.colours.value == "iou" and not self._counted():
             return
         groups, kinds = map_groups(self.gallery, self.colours.value)
@@ -468,11 +486,8 @@ class Overview:
             self._mark()
         self._say("Photos that the network sees alike lie together. Circle some to select them in the grid.")
 
-    def _place(self, gallery, progress):
-        network = next(iter(self.explorer.networks.paths.values()))
-        places = photo_map(kept_features(gallery.label_dir, network, gallery.folder, gallery.names, progress))
-        if gallery is self.gallery:
-            self.points = places
+    def _place(self, places):
+        self.points = places
 
     def _mark(self):
         chosen = set(self.explorer.pages.grid.selected)

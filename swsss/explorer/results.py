@@ -18,6 +18,7 @@ from ..method.model import DeepLabV3Plus, save_checkpoint
 from ..photos.files import project_path
 from ..photos.folder import VOCFolder, open_folder
 from ..photos.images import write_labels
+from ..runs.label_folder import require_classes
 from ..runs.run_folder import data_of, find_run, list_runs, newest_run
 
 # %% ../../nbs/explorer/31_results.ipynb #080d65f5
@@ -74,7 +75,10 @@ def find_results(
     if label_dir is None and run_dir is None:
         return None
     known = data_of(run_dir) if run_dir and not data and (run_dir / "run.json").is_file() else None
-    return Results(VOCFolder(known) if known else open_folder(data), label_dir, run_dir)
+    folder = VOCFolder(known) if known else open_folder(data)
+    for place in filter(None, (label_dir, run_dir)):
+        require_classes(place, folder)
+    return Results(folder, label_dir, run_dir)
 
 
 def what_is_missing(
@@ -109,7 +113,7 @@ def _draw_labels(label_dir, folder, names, strong, rng):
     rows = []
     for i, name in enumerate(names):
         amount = 0 if i < strong else rng.random()
-        write_labels(label_dir / f"{name}.png", _spoil(folder.labels(name), amount, rng))
+        write_labels(label_dir / f"{name}.png", _spoil(folder.labels(name), amount, rng), {"made_by": "network"})
         noisy = np.clip(1 - amount + rng.normal(0, 0.15, 3), 0.01, 0.99).round(4)
         weakest = folder.classes[1 + i % (folder.num_classes - 1)]
         rows.append([name, i < strong, *noisy[:2], noisy[2] ** 4, weakest])

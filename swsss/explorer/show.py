@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['ERROR_KINDS', 'ERROR_COLOURS', 'HEAT', 'as_image', 'as_labels', 'as_seen', 'colour_distance', 'safe_palette', 'oklab',
-           'clear_palette', 'edges', 'overlay', 'classes_present', 'class_name', 'css_colour', 'legend_patches',
-           'add_legend', 'error_kinds', 'trust_map', 'show_weights', 'show_strip', 'iou_table', 'iou_bars']
+           'clear_palette', 'edges', 'overlay', 'plain', 'classes_present', 'class_name', 'css_colour',
+           'legend_patches', 'add_legend', 'error_kinds', 'trust_map', 'show_weights', 'show_strip', 'iou_table',
+           'iou_bars']
 
 # %% ../../nbs/explorer/30_show.ipynb #bac5f3e5
 from functools import cache
@@ -178,6 +179,14 @@ def overlay(
     return out
 
 # %% ../../nbs/explorer/30_show.ipynb #026aa201
+def plain(
+    text,  # a name, or words with names in them
+) -> str:
+    "A text that Matplotlib draws letter by letter."
+    text = str(text).encode(errors="replace").decode().replace("$", r"\$")
+    return f"\u200a{text}" if text.startswith("_") else text  # a hair's breadth of space
+
+
 def classes_present(
     *maps,  # label maps, (H, W)
 ) -> list:  # class indices in order, background left out, void last
@@ -211,7 +220,7 @@ def legend_patches(
     "Coloured patches with names, for `figure.legend(handles=...)`."
     palette = voc_palette() if palette is None else palette
     style = {"edgecolor": "0.3", "linewidth": 0.5}
-    return [Patch(facecolor=palette[c] / 255, label=class_name(c, classes), **style) for c in present]
+    return [Patch(facecolor=palette[c] / 255, label=plain(class_name(c, classes)), **style) for c in present]
 
 
 def add_legend(
@@ -290,7 +299,7 @@ def show_weights(
         ax.axis("off")
         if i < count:
             ax.imshow(trust_map(images[i], weights[i], None if valid is None else valid[i]))
-            text = f"{float(weights[i]):.3f}  {weakest[i]}"
+            text = plain(f"{float(weights[i]):.3f}  {weakest[i]}")
             box = {"facecolor": "black", "alpha": 0.65, "edgecolor": "none", "pad": 2}
             ax.text(0.03, 0.04, text, color="white", fontsize=8, bbox=box, transform=ax.transAxes)
     heat = plt.cm.ScalarMappable(plt.Normalize(0, 1), HEAT)
@@ -319,12 +328,12 @@ def show_strip(
     fig, axes = _panels(as_image(images[0]), len(images), len(columns) + 1, 1.7)
     for row, image in enumerate(images):
         axes[row, 0].imshow(as_image(image))
-        axes[row, 0].set_ylabel(names[row] if names else "", fontsize=8)
+        axes[row, 0].set_ylabel(plain(names[row]) if names else "", fontsize=8)
         for ax, maps in zip(axes[row, 1:], columns.values(), strict=True):
             if maps[row] is not None:
                 ax.imshow(overlay(image, maps[row], opacity, palette))
     for ax, title in zip(axes[0], ["image", *columns], strict=True):
-        ax.set_title(title, fontsize=9)
+        ax.set_title(plain(title), fontsize=9)
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[], frame_on=False)
     present = classes_present(*(m for maps in columns.values() for m in maps if m is not None))
@@ -366,11 +375,12 @@ def iou_bars(
     colours = safe_palette()[[5, 1, 3, 7, 2, 6]] / 255
     for i, name in enumerate(ious):
         at = np.arange(len(classes)) + (i - (len(ious) - 1) / 2) * width
-        label = f"{name}, mIoU {table.loc['mIoU', name]:.1f}"
+        label = plain(f"{name}, mIoU {table.loc['mIoU', name]:.1f}")
         ax.bar(at, table[name][: len(classes)], width, label=label, color=colours[i % len(colours)])
-    ax.set_xticks(np.arange(len(classes)), classes, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
+    style = {"rotation": 45, "ha": "right", "rotation_mode": "anchor", "fontsize": 8}
+    ax.set_xticks(np.arange(len(classes)), [plain(name) for name in classes], **style)
     ax.set(ylabel="IoU, %", ylim=(0, 100), xlim=(-0.6, len(classes) - 0.4))
-    ax.set_title(title, fontsize=9)
+    ax.set_title(plain(title), fontsize=9)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis="y", alpha=0.3)
     ax.set_axisbelow(True)

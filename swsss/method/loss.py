@@ -17,7 +17,7 @@ def class_aware_logits(
     logits: torch.Tensor,  # (N, C, H, W) float
     tags: torch.Tensor,  # (N, C) bool: the image-level labels, background on
 ) -> torch.Tensor:  # (N, C, H, W), -inf off the tags
-    "The logits of each image's own classes."
+    "Logits with the classes off each image's tags masked out."
     if tags.shape != logits.shape[:2]:
         raise ValueError(f"tags {tuple(tags.shape)} do not fit logits {tuple(logits.shape)}: expected (N, C)")
     return logits.masked_fill(~tags.bool()[:, :, None, None], -torch.inf)
@@ -36,7 +36,7 @@ def class_aware_cross_entropy(
     labels: torch.Tensor,  # (N, H, W) int64, each among its image's tags, or `ignore_index`
     tags: torch.Tensor,  # (N, C) bool: the image-level labels, background on
     ignore_index: int = IGNORE_INDEX,  # void pixels and padding
-    reduction: str = "mean",  # 'mean' over labelled pixels, or 'none': (N, H, W), 0 at void pixels
+    reduction: str = "mean",  # 'mean' over labelled pixels, or 'none': (N, H, W), 0 at void
 ) -> torch.Tensor:  # a scalar, or (N, H, W)
     "Cross entropy of the class-aware softmax."
     if reduction not in ("mean", "none"):
@@ -52,19 +52,17 @@ def class_aware_dice(
     logits: torch.Tensor,  # (N, C, H, W) float
     labels: torch.Tensor,  # (N, H, W) int64, each among its image's tags, or `ignore_index`
     tags: torch.Tensor,  # (N, C) bool: the image-level labels, background on
-    weights: torch.Tensor | None = None,  # (N, H, W) in 0..1: how sure a label is; None: all alike
+    weights: torch.Tensor | None = None,  # (N, H, W) in 0..1: confidence of labels; None: all 1
     ignore_index: int = IGNORE_INDEX,  # void pixels and padding
 ) -> torch.Tensor:  # a scalar in 0..1; 0 where nothing is labelled
-    "Soft Dice loss of the class-aware softmax, the mean over the classes that the batch's labels hold."
+    "Soft Dice loss of the class-aware softmax, the mean over the classes of the batch's labels."
     valid = labels != ignore_index
     weights = valid.float() if weights is None else weights * valid
     labels = labels.masked_fill(~valid, 0)
     probs = class_aware_log_softmax(logits, tags).exp() * weights[:, None]
-    hit = probs.gather(1, labels[:, None]).flatten()
-    area, overlap = probs.new_zeros(2, probs.shape[1])
-    area, overlap = (
-        into.index_add(0, labels.flatten(), part) for into, part in ((area, weights.flatten()), (overlap, hit))
-    )
+    labels, right = labels.flatten(), probs.gather(1, labels[:, None]).flatten()
+    zeros = probs.new_zeros(probs.shape[1])
+    area, overlap = (zeros.index_add(0, labels, part) for part in (weights.flatten(), right))
     dice = (2 * overlap + 1) / (area + probs.sum((0, 2, 3)) + 1)
     return (1 - dice)[area > 0].mean() if (area > 0).any() else logits.sum() * 0
 
@@ -91,7 +89,7 @@ def within_tags_loss(
     tags: torch.Tensor,  # (N, C) bool: the image-level labels, background on
     valid: torch.Tensor,  # (N, H, W) bool: False on padding
 ) -> torch.Tensor:  # a scalar
-    "Minus log of the probability, among all classes, that a pixel shows one of its image's own; the mean over pixels."
+    "Mean over pixels of minus the log-probability that a pixel shows one of its image's classes."
     logits = logits.float()
     losses = (logits.logsumexp(1) - class_aware_logits(logits, tags).logsumexp(1)) * valid
     return losses.sum() / valid.sum().clamp(min=1)

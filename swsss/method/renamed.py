@@ -30,8 +30,9 @@ def renamed(
     if "heavy" in fields or "warp" in fields:
         light = "published" if fields.get("heavy", True) else "light"
         new["augmentation"] = "affine" if fields.get("warp") else light
-    if "method" in new:
-        new["method"] = RENAMED_METHODS.get(new["method"], new["method"])
+    method = new.get("method")
+    if method in list(RENAMED_METHODS):  # a list: a damaged file's may be unhashable
+        new["method"] = RENAMED_METHODS[method]
     return new
 
 
@@ -39,4 +40,5 @@ def renamed_tensors(
     state: dict,  # tensors by name, of one network or several, of any version
 ) -> dict:  # by the names of today
     "A state dict in which the tag classifier has its name of today."
-    return {re.sub(r"(^|\.)tagger\.", r"\1tag_classifier.", key): value for key, value in state.items()}
+    pattern, name = r"(^|\.)tagger\.", r"\1tag_classifier."
+    return {re.sub(pattern, name, key): value for key, value in state.items()}

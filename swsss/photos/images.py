@@ -4,18 +4,22 @@
 
 # %% auto #0
 __all__ = ['IGNORE_INDEX', 'VOC_CLASSES', 'IMAGE_SUFFIXES', 'MAX_PIXELS', 'MAX_SIDE', 'LARGE_PIXELS', 'MAX_IMAGE_BYTES',
-           'voc_palette', 'Refusal', 'check_bytes', 'open_image', 'open_photo', 'orientation', 'has_end',
-           'decode_whole', 'read_image', 'open_labels', 'read_labels', 'write_labels', 'write_pseudo_label',
-           'read_pseudo_label']
+           'voc_palette', 'Refusal', 'check_bytes', 'open_image', 'open_photo', 'orientation', 'photo_size', 'has_end',
+           'decode_whole', 'read_image', 'open_labels', 'meant_classes', 'read_labels', 'pixel_digest', 'read_about',
+           'write_labels', 'write_pseudo_label', 'read_pseudo_label']
 
 # %% ../../nbs/photos/01_images.ipynb #c9f14b48
+import hashlib
 import io
+import json
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 from .files import write_whole
 
@@ -63,9 +67,14 @@ class Refusal(ValueError):
         self.kind = kind
 
 
-def check_bytes(path: str | os.PathLike) -> None:
+def _bytes_of(file: str | os.PathLike | io.BytesIO) -> int:
+    "How large a file is, on the disk or in memory."
+    return file.getbuffer().nbytes if isinstance(file, io.BytesIO) else os.stat(file).st_size
+
+
+def check_bytes(path: str | os.PathLike | io.BytesIO) -> None:
     "Raise `Refusal` for an empty file, or one larger than an image can be."
-    size = os.stat(path).st_size
+    size = _bytes_of(path)
     if size == 0:
         raise Refusal("0 bytes", "image empty")
     if size > MAX_IMAGE_BYTES:
@@ -92,6 +101,10 @@ def open_image(
     if limit:
         image.close()
         raise Refusal(f"{size}, {limit}", "image too large")
+    held = _bytes_of(file)
+    if image.format == "JPEG" and 8 * held < image.width * image.height // 64:
+        image.close()
+        raise Refusal(f"{held:,} bytes cannot hold the {size} pixels that its header claims")
     return image
 
 
@@ -114,6 +127,12 @@ def orientation(image: Image.Image) -> int:
     return 1
 
 
+def photo_size(path: str | os.PathLike) -> tuple[int, int]:  # H, W, upright
+    "The size of a photo, from its header alone."
+    with open_photo(path) as image:
+        return image.size if orientation(image) > 4 else image.size[::-1]
+
+
 def has_end(path: str | os.PathLike, form: str) -> bool:
     "Whether a file of Pillow's format `form` ends as a whole one does."
     end = _ENDS.get(form, b"")
@@ -122,12 +141,27 @@ def has_end(path: str | os.PathLike, form: str) -> bool:
         return bool(end) and file.read() == end
 
 
+def _check_jpeg_end(pixels: np.ndarray, data: bytes) -> None:
+    "Refuse a JPEG that has no data for its last pixels, as far as that can be seen: they are mid-grey then."
+    corners = [pixels[rows, columns] for rows in np.s_[:4, -4:] for columns in np.s_[:4, -4:]]  # of turned ones too
+    if not any((corner == 128).all() for corner in corners):
+        return
+    with Image.open(io.BytesIO(data[: data.rfind(_ENDS["JPEG"])] + bytes(16)), formats=("JPEG",)) as image:
+        try:
+            if "progressive" not in image.info:
+                image.load()
+        except OSError:
+            raise Refusal("its data end before its picture does") from None
+
+
 def decode_whole(path: str | os.PathLike) -> None:
     "Raise where any byte of an image is missing, or where a checksum (PNG has them) is wrong."
     with open_image(path) as image:
         image.verify()
     with open_image(path) as image:
         image.load()
+        if image.format == "JPEG":
+            _check_jpeg_end(np.asarray(image), Path(path).read_bytes())
 
 # %% ../../nbs/photos/01_images.ipynb #13ae65fa
 def _decode(image: Image.Image) -> np.ndarray:
@@ -147,8 +181,12 @@ def _decode_bytes(data: bytes) -> np.ndarray:
             flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
             if pixels is not None:
+                _check_jpeg_end(pixels, data)
                 return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
-        return _decode(image)
+        pixels = _decode(image)
+        if image.format == "JPEG":
+            _check_jpeg_end(pixels, data)
+        return pixels
 
 
 def read_image(
@@ -181,6 +219,19 @@ def open_labels(
     raise Refusal(f"{bits} pixels, not 8-bit indices", "mask not indexed")
 
 
+def meant_classes(
+    image: Image.Image,  # of `open_labels`
+    used: Iterable[int],  # the indices in it
+) -> tuple[int, ...]:  # a class for each of `used`; () where the colours do not contradict the indices
+    "What the colours of a mask say, where all of them are VOC's, but not at VOC's indices."
+    used, palette = tuple(map(int, used)), image.getpalette("RGB") if image.mode == "P" else None
+    if not palette or len(palette) <= 3 * max(used, default=0) + 2:
+        return ()
+    classes = {tuple(colour): k for k, colour in enumerate(voc_palette().tolist())}
+    meant = tuple(classes.get(tuple(palette[3 * k : 3 * k + 3]), -1) for k in used)
+    return () if -1 in meant or meant == used else meant
+
+
 def read_labels(
     path: str | os.PathLike,  # palette or 8-bit greyscale PNG
 ) -> np.ndarray:  # (H, W) uint8: class indices, 255 is void
@@ -194,9 +245,32 @@ def read_labels(
         raise ValueError(f"{path} cannot be read as a label map: {error}") from error
 
 
+_ABOUT = "swsss"  # keyword of the text chunk
+
+
+def pixel_digest(
+    labels: np.ndarray,  # (H, W) integers 0..255
+) -> str:  # 16 hexadecimal digits
+    "Start of the SHA-256 of the pixels, whatever file they are in."
+    pixels = np.ascontiguousarray(labels, np.uint8)
+    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:16]
+
+
+def read_about(
+    path: str | os.PathLike,  # a label map
+) -> dict:  # empty where the file says nothing, is no PNG, or is not there
+    "What a label map says of itself, from its header alone."
+    with suppress(Exception):  # a file from anywhere: whatever cannot be read says nothing
+        with open_image(path, formats=("PNG",)) as image:
+            about = json.loads(image.info[_ABOUT])
+        return about if isinstance(about, dict) else {}
+    return {}
+
+
 def write_labels(
     path: str | os.PathLike,  # .png; written whole or not at all
     labels: np.ndarray,  # (H, W) integers 0..255: class indices, 255 is void; a CPU tensor will do
+    about: dict | None = None,  # what is to be known of the label, for JSON: it goes into the file; see `read_about`
 ) -> None:
     "Write a label map as a PNG with VOC's palette."
     labels = np.asarray(labels)
@@ -206,7 +280,10 @@ def write_labels(
         raise ValueError(f"label maps hold 0..255, this one {labels.min()}..{labels.max()}")
     image = Image.fromarray(labels.astype(np.uint8)).convert("L")
     image.putpalette(voc_palette().tobytes())
-    write_whole(path, lambda unfinished: image.save(unfinished, format="PNG"))
+    text = PngInfo()
+    if about is not None:
+        text.add_text(_ABOUT, json.dumps(about | {"pixels": pixel_digest(labels)}))
+    write_whole(path, lambda unfinished: image.save(unfinished, format="PNG", pnginfo=text))
 
 
 def write_pseudo_label(

@@ -15,7 +15,7 @@ import numpy as np
 
 from .files import file_digest, project_path
 from .images import IMAGE_SUFFIXES, read_image
-from .lists import parse_tags, read_text
+from .lists import is_unreadable, parse_tags, read_text, short
 
 # %% ../../nbs/photos/07_new_photos.ipynb #87abe4e7
 class PhotoFolder:
@@ -28,6 +28,9 @@ class PhotoFolder:
         tags: str | Path = "",  # a table as tags.csv is; '' is tags.csv in the folder, where there is one
     ):
         self.root, self.classes, self.num_classes = project_path(root), tuple(classes), len(classes)
+        if is_unreadable(self.root):
+            raise ValueError(f"{short(self.root)}: no list can hold this path; rename the folder that is not UTF-8")
+        self.left_out = ""  # a sentence on photos whose names cannot be kept
         self.files = self._find()
         self.names = list(self.files)
         own = self.root / "tags.csv"
@@ -38,21 +41,35 @@ class PhotoFolder:
         "Name -> file, in order."
         if not self.root.is_dir():
             raise FileNotFoundError(f"There is no folder {self.root}: pass the one that holds your photos.")
-        found, others = {}, Counter()
+        found, others, unreadable = {}, Counter(), []
         for where, folders, files in os.walk(self.root):
             folders[:] = [f for f in folders if f[0] != "." and not (Path(where) / f / "labels.json").exists()]
             for path in (Path(where) / file for file in files if file[0] != "."):
-                if path.suffix.lower() in IMAGE_SUFFIXES:
+                if path.suffix.lower() in IMAGE_SUFFIXES and is_unreadable(path.relative_to(self.root)):
+                    unreadable.append(path.relative_to(self.root))
+                elif path.suffix.lower() in IMAGE_SUFFIXES:
                     name = unicodedata.normalize("NFC", path.relative_to(self.root).with_suffix("").as_posix())
                     found.setdefault(name, []).append(path)
                 else:
                     others[path.suffix.lower() or "no suffix"] += 1
+        self._leave_out(unreadable)
         if not found:
+            if unreadable:
+                raise ValueError(self.left_out)
             rest = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(5)) or "no file at all"
             kinds = ", ".join(IMAGE_SUFFIXES)
             raise ValueError(f"{self.root} holds no photo ({kinds}), only {rest}: put some there, saved as JPEG.")
         files = {path: name + path.suffix * (len(paths) > 1) for name, paths in found.items() for path in paths}
         return {name: path for path, name in sorted(files.items(), key=lambda pair: pair[1])}
+
+    def _leave_out(self, unreadable: list[Path]) -> None:
+        "Say what renames photos whose names cannot be kept."
+        if unreadable:
+            code = f"from swsss.photos.lists import rename_readable; rename_readable(r'{self.root}')"
+            self.left_out = (
+                f"{len(unreadable)} photo(s) left out, such as {short(min(unreadable))}: no list can hold a name that "
+                f'is not UTF-8, or that has a line end in it. This renames them: python -c "{code}"'
+            )
 
     def _read_tags(self) -> dict[str, tuple[int, ...]]:
         "The table of tags; an error says all that is wrong with it."
@@ -61,9 +78,13 @@ class PhotoFolder:
             raise ValueError("\n    ".join([f"{self.tag_file} cannot be used:", *(line for _, line in faults[:18])]))
         return table
 
+    def image_path(self, name: str) -> Path:
+        "The file of one photo."
+        return self.files[name]
+
     def image(self, name: str) -> np.ndarray:  # (H, W, 3) uint8 RGB, upright
         "One photo."
-        return read_image(self.files[name])
+        return read_image(self.image_path(name))
 
     def tags(self, name: str) -> np.ndarray | None:  # (C,) bool, background on; None: nobody said
         "The image-level labels of one photo."

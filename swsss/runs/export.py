@@ -9,12 +9,21 @@ __all__ = ['WHICH', 'labels_to_export', 'default_path', 'export_labels']
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
+from ..photos.files import remove_leftovers
 from ..photos.folder import VOCFolder
 from ..photos.formats import ENDINGS, WRITERS, Labelled
 from ..photos.images import IGNORE_INDEX, read_labels
-from ..photos.lists import label_names
 from ..photos.new_photos import PhotoFolder
-from .label_folder import read_corrected, read_scores, require_classes, usable_labels
+from swsss.runs.label_folder import (
+    changed_photos,
+    label_files,
+    label_version,
+    read_corrected,
+    require_classes,
+    usable_labels,
+)
 
 # %% ../../nbs/runs/25_export.ipynb #848d7f65
 WHICH = {
@@ -23,6 +32,13 @@ WHICH = {
     "usable": "not rejected",
     "all": "all",
 }  # -> use, as stage 2 has it
+
+
+def _meant(label_dir: Path, names: list[str], which: str) -> list[str]:
+    "Those of some labels that are meant, as they are now."
+    names = usable_labels(label_dir, names, (), WHICH[which])
+    corrected = set(read_corrected(label_dir)) if which == "corrected" else set(names)
+    return [name for name in names if name in corrected]
 
 
 def labels_to_export(
@@ -34,27 +50,56 @@ def labels_to_export(
         raise ValueError(f"which={which!r}: it can be {', '.join(map(repr, WHICH))}")
     if not Path(label_dir).is_dir():
         raise FileNotFoundError(f"There is no label folder {label_dir}.")
-    names = sorted({*label_names(label_dir), *read_scores(label_dir)["name"]})
-    corrected = set(read_corrected(label_dir))
-    names = usable_labels(label_dir, names, (), WHICH[which])
-    if which == "corrected":
-        names = [name for name in names if name in corrected]
+    names = _meant(label_dir, list(label_files(label_dir)), which)
     if not names:
         raise ValueError(f"{label_dir} has no label that is {which}: judge or correct some, or choose which='all'.")
     return names
 
 
-def _items(label_dir: Path, folder: VOCFolder | PhotoFolder, names: list[str]) -> Iterator[Labelled]:
+def _read_meant(label_dir: Path, name: str, which: str, version: str) -> np.ndarray | None:
+    "A label as it is now; None where it changed since it was chosen and is no longer meant."
+    while True:
+        labels, now = read_labels(label_dir / f"{name}.png"), label_version(label_dir, name)
+        if now == version:
+            return labels
+        version = now
+        if name not in _meant(label_dir, [name], which):
+            return None
+
+
+def _refuse_replaced(label_dir: Path, folder: VOCFolder | PhotoFolder, names: list[str]) -> None:
+    "Refuse labels of other photos than those that are there now."
+    if changed := changed_photos(label_dir, folder, names):
+        some = ", ".join(changed[:10]) + ", ..." * (len(changed) > 10)
+        raise ValueError(
+            f"{some}: photos replaced since their labels in {label_dir} were made. make_labels makes a network's label "
+            "anew; a person's counts again when it is saved once more in the explorer. Nothing was exported."
+        )
+
+
+def _items(
+    label_dir: Path, folder: VOCFolder | PhotoFolder, versions: dict[str, str], which: str
+) -> Iterator[Labelled]:
     "Labels with their photos, one after the other."
     voc = isinstance(folder, VOCFolder)
     known, root = (folder.image_files, folder.photo_dir) if voc else (folder.files, folder.root)
-    for name in names:
+    _refuse_replaced(label_dir, folder, [name for name in versions if name in known])
+    for name, version in versions.items():
         if name not in known:
             raise ValueError(f"{label_dir}/{name}.png has no photo in {root}: pass the folder of its photos.")
-        labels, photo = read_labels(label_dir / f"{name}.png"), known[name][0] if voc else known[name]
+        labels, photo = _read_meant(label_dir, name, which, version), folder.image_path(name)
+        if labels is None:
+            continue
         if (highest := int(labels[labels != IGNORE_INDEX].max(initial=0))) >= folder.num_classes:
             raise ValueError(f"{label_dir}/{name}.png holds {highest}; classes are 0 to {folder.num_classes - 1}.")
         yield Labelled(name, labels, photo, photo.relative_to(root).as_posix())
+
+
+def _noted(items: Iterator[Labelled], names: list[str]) -> Iterator[Labelled]:
+    "Labels on their way, their names noted."
+    for item in items:
+        names.append(item.name)
+        yield item
 
 
 def default_path(
@@ -82,7 +127,10 @@ def export_labels(
     out = Path(out) if out else usual
     if out.suffix != ENDINGS[form] and ENDINGS[form]:
         raise ValueError(f"{out}: a file of this format ends in {ENDINGS[form]}")
-    names = labels_to_export(label_dir, which)
     require_classes(label_dir, folder)
-    WRITERS[form](out, _items(label_dir, folder, names), folder.classes, photos=photos)
-    return len(names)
+    remove_leftovers(out.parent)
+    before = {name: label_version(label_dir, name) for name in label_files(label_dir)}  # then choose, then read
+    versions, written = {name: before.get(name, "") for name in labels_to_export(label_dir, which)}, []
+    items = _noted(_items(label_dir, folder, versions, which), written)
+    WRITERS[form](out, items, folder.classes, photos=photos)
+    return len(written)

@@ -15,7 +15,7 @@ from ..method.model import DeepLabV3Plus
 from ..method.predict import SETTINGS, evaluate_network, in_words
 from ..method.renamed import renamed
 from ..photos.files import read_json, write_json
-from ..photos.folder import VOCFolder
+from ..photos.folder import VOCFolder, content_digest
 from .run_folder import log_miou, miou_tag, read_recipe
 
 # %% ../../nbs/runs/23_quality.ipynb #de75d940
@@ -34,19 +34,21 @@ def evaluate_once(
     "Measure a network, or read what was measured the same way before."
     settings = {**SETTINGS, **settings}
     settings["scales"] = list(settings["scales"])
+    content = content_digest(folder.contents(folder.listed(images), folder.listed(images)))
     made_by = {"checkpoint": model.about["digest"], "data": folder.fingerprint()}
     how = {"network": title, "images": images, "with_tags": with_tags, **settings, "refine": model.refine, **made_by}
     key = f"{title}: {images}, {in_words(with_tags, **settings, refine=model.refine)}"
+    before, how["content"] = OLD_DEFAULTS | {"content": content}, content
     kept = {name: renamed(entry) for name, entry in read_json(path, {}).items()}
-    same = [name for name, entry in kept.items() if how.items() <= (OLD_DEFAULTS | entry).items()]
+    same = [name for name, entry in kept.items() if how.items() <= (before | entry).items()]
     if same:
         return kept[same[0]]
     confusion = evaluate_network(model, folder, folder.listed(images), with_tags, **settings)
     kept[key] = summary(confusion, folder.classes, **how)
     write_json(path, kept)
     usual = settings["scales"] == [1.0] and settings["flip"] and not settings["crf"]
-    how = "" if usual else in_words(with_tags, **settings, refine=model.refine).partition(", ")[2]
-    log_miou(path.parent, miou_tag(title, with_tags, images, how), kept[key]["miou"])
+    words = "" if usual else in_words(with_tags, **settings, refine=model.refine).partition(", ")[2]
+    log_miou(path.parent, miou_tag(title, with_tags, images, words), kept[key]["miou"])
     return kept[key]
 
 

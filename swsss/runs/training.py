@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SELF_TRAINING_LR', 'build_networks', 'build_optimizer', 'check_shared_memory', 'load_batches', 'record_pass',
-           'find_classifier', 'begin_phase', 'run_batches', 'step_losses', 'require_finite', 'measure', 'graceful_stop',
-           'train']
+           'images_a_pass', 'require_more_than_one', 'find_classifier', 'begin_phase', 'run_batches', 'step_losses',
+           'require_finite', 'measure', 'graceful_stop', 'train']
 
 # %% ../../nbs/runs/21_training.ipynb #ba84b0da
 import copy
@@ -14,9 +14,11 @@ import shutil
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -27,8 +29,14 @@ from torch.utils.data import DataLoader
 from ..method.augment import smallest_side
 from ..method.batches import Batch, PairedBatches
 from ..method.evaluate import DynamicEvaluation
-from ..method.model import TAG_CLASSIFIER_SIDE, DeepLabV3Plus, fast_depthwise_backward, load_network
-from ..method.pct import Losses, pct_losses, supervised_losses, two_halves
+from swsss.method.model import (
+    TAG_CLASSIFIER_SIDE,
+    DeepLabV3Plus,
+    fast_depthwise_backward,
+    load_network,
+    require_network_classes,
+)
+from ..method.pct import Losses, forward_halves, pct_losses, supervised_losses
 from ..method.recipe import LossRecipe, NetworkRecipe, OptimizerRecipe, Phase, Recipe, SelfTrainingRecipe
 from ..method.self_training import class_prior_bias, classifier_losses, pseudo_label_losses, write_round_labels
 from ..photos.files import find_device, project_path
@@ -168,14 +176,48 @@ def record_pass(
     network.load_state_dict(learned)  # trying it out moved the statistics of its batch norms
 
 # %% ../../nbs/runs/21_training.ipynb #431a1768
+def images_a_pass(
+    phase: Phase,
+    joint: bool,  # one batch for strong and weak images, see `forward_halves`
+) -> list[int]:
+    "How many images go through a network at once."
+    together = joint or phase.kind != "masks" or not phase.num_weak
+    return [phase.num_strong + phase.num_weak] if together else [phase.num_strong, phase.num_weak]
+
+
+@torch.no_grad()
+def require_more_than_one(
+    network: DeepLabV3Plus,  # left as it is
+    phases: list[Phase],  # of the run
+    joint: bool,  # of the recipe: `joint_batch_norm`
+) -> None:
+    "One sentence where an image would pass alone and the network cannot learn from one."
+    device = next(network.parameters()).device
+    for phase in (phase for phase in phases if phase.crop and 1 in images_a_pass(phase, joint)):
+        try:
+            with torch.random.fork_rng([device] if device.type == "cuda" else []):
+                copy.deepcopy(network).train()(torch.zeros(1, 3, *phase.crop, device=device))
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            kind = "round" if phase.kind == "self-training" else "num"
+            raise ValueError(
+                f"backbone={network.config['backbone']} normalises over the images of a batch and learns from no image "
+                f"alone, which {kind}_strong={phase.num_strong} and {kind}_weak={phase.num_weak} ask of it: pass 2 or "
+                "more of each, or take another backbone."
+            ) from None
+
+
 def find_classifier(
     path: str,  # a run folder or its network's file, relative to the project's root
     network: DeepLabV3Plus,  # that is to use it
+    folder: VOCFolder,  # that it is to see: its classes are those that the other knows
 ) -> nn.Module:
     "The tag network of another run; one sentence where it has none or another kind."
     found = project_path(path)
     other = load_network(found if found.is_file() else networks_of(found)["hybrid"], device="cpu")
-    same = {name: getattr(network, name) == getattr(other, name) for name in ("num_classes", "longest_side")}
+    require_network_classes(other, folder)
+    same = {"longest_side": network.longest_side == other.longest_side}
     same["backbone"] = other.config["backbone"] == network.config["backbone"]
     if not other.classifier_weight or not all(same.values()):
         wrong = "no tag network" if not other.classifier_weight else f"another {next(n for n in same if not same[n])}"
@@ -197,7 +239,7 @@ def begin_phase(
         network.tag_classifier.start_at(torch.from_numpy(np.mean(shown, 0)))
     elif network.classifier_weight:
         if classifier:
-            network.tag_classifier.load_state_dict(find_classifier(classifier, network).state_dict())
+            network.tag_classifier.load_state_dict(find_classifier(classifier, network, folder).state_dict())
         network.backbone.load_state_dict(network.tag_classifier.backbone.state_dict())
 
 
@@ -252,12 +294,12 @@ def step_losses(
     if recipe.method == "self_training" and batch.weights is not None:
         logits, how = networks["hybrid"](images), (batch.valid, recipe.dice_weight, self_training.within_tags_weight)
         return pseudo_label_losses(logits, batch.labels, batch.tags, batch.weights, *how)
-    logits = two_halves(networks["hybrid"], images, num_strong, joint)
+    logits = forward_halves(networks["hybrid"], images, num_strong, joint)
     if recipe.method != "pct":
         tag_weight = recipe.tag_weight if recipe.method == "cce+tags" else 0
         how = recipe.method != "ce", tag_weight, recipe.tag_on_strong, recipe.dice_weight
         return supervised_losses(logits, batch.labels, batch.tags, num_strong, *how)
-    pseudo_logits = two_halves(networks["pseudo"], images, num_strong, joint, learn_strong=False)
+    pseudo_logits = forward_halves(networks["pseudo"], images, num_strong, joint, strong_gradients=False)
     return pct_losses(
         logits,
         pseudo_logits,
@@ -309,9 +351,38 @@ def measure(
     return row | {f"iou:{name}": value for name, value in zip(classes, class_iou, strict=True)}
 
 # %% ../../nbs/runs/21_training.ipynb #b45c52df
+class _PatientOS(ModuleType):
+    "Stands for `os` in a kernel's watch over its parent: asks the loop to stop, and exits when that has ended."
+
+    def __init__(self, asked: threading.Event, ended: threading.Event):
+        super().__init__("os")
+        self.__dict__.update(vars(os), asked=asked, ended=ended, _exit=self._exit_later)
+
+    def _exit_later(self, code: int) -> None:
+        self.asked.set()
+        self.ended.wait()
+        time.sleep(2)  # for what is left to be closed
+        os._exit(code)
+
+
+@contextmanager
+def _watch_asks(asked: threading.Event):
+    "In a kernel whose parent dies: the loop is asked to stop, instead of the process ended."
+    watch, ended = sys.modules.get("ipykernel.parentpoller"), threading.Event()
+    if watch is None:
+        yield
+        return
+    before, watch.os = watch.os, _PatientOS(asked, ended)
+    try:
+        yield
+    finally:
+        watch.os = before
+        ended.set()
+
+
 @contextmanager
 def graceful_stop():
-    "Within it SIGINT and SIGTERM set the event it gives, instead of ending the process."
+    "Within it SIGINT, SIGTERM and the death of a kernel's parent set the event it gives, and end nothing."
     asked = threading.Event()
 
     def ask(number, frame):
@@ -324,7 +395,8 @@ def graceful_stop():
         return
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield asked
+        with _watch_asks(asked):
+            yield asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -340,9 +412,10 @@ def train(
 ) -> None:
     "Train one method to its end; stopped at any moment, the same call goes on."
     device, books = torch.device(device or find_device()), recipe.bookkeeping
-    with Run(path, recipe, folder, origin) as run, graceful_stop() as stop:
+    with Run(path, recipe, folder, origin, strong) as run, graceful_stop() as stop:
         if run.finished():
             return print(f"{run.path} is trained already")
+        folder, strong = run.folder, run.strong
         torch.manual_seed(recipe.seed)
         names = ("hybrid", "pseudo") if recipe.loss.method == "pct" else ("hybrid",)
         asks = recipe.loss.method == "self_training" or (recipe.self_training.classifier and len(names) == 1)
@@ -351,6 +424,7 @@ def train(
         networks = build_networks(recipe.network, *sizes).to(device)
         evaluation = DynamicEvaluation(folder.num_classes, recipe.loss.momentum).to(device)
         phases = recipe.phases(len(strong))
+        require_more_than_one(networks["hybrid"], phases, recipe.loss.joint_batch_norm)
         optimizer, rates = build_optimizer(networks, recipe.optimizer, phases)
         state = {"networks": networks, "evaluation": evaluation, "optimizer": optimizer, "rates": rates}
         start = run.restore(**state)
@@ -383,7 +457,7 @@ def train(
                 bar.set_postfix_str(f"loss {row['total']:.3f}{weight}, lr {rate:.2g}", False)
             if (iteration % books.snapshot_every == 0 or last) and batch.num_strong:
                 run.snapshot(iteration, networks["hybrid"], watched)
-            if iteration % books.save_every == 0 or iteration in ends or stop.is_set():
+            if iteration % books.save_every == 0 or iteration in ends or stop.is_set() or run.is_due():
                 run.save(iteration, **state)
             if stop.is_set() and not last:
                 raise KeyboardInterrupt(f"stopped as asked after iteration {iteration}; the same command goes on")

@@ -220,6 +220,11 @@ class EditorView {
     );
     this.keepButton = button("Keep", "keep what is proposed (Enter)", () => this.accept());
     this.restoreButton = button("Network's own", "put the network's own label back", () => this.restore());
+    const newer = "the label as somebody else has saved it since you opened it, in place of yours; Ctrl-Z goes back";
+    this.theirsButton = button("Theirs", newer, () => this.showTheirs());
+    this.overButton = button("Save over", "save what is shown in place of the newer label, which is kept beside", () =>
+      this.save(true),
+    );
     this.time = make("span", "swsss-editor-time");
     this.time.title = "time spent on this label; waiting does not count";
     this.bar.append(
@@ -233,6 +238,8 @@ class EditorView {
       button("\u21b7", "redo (Ctrl-Shift-Z)", () => this.repaint(this.map.redo())),
       this.restoreButton,
       button("Save", "save as a corrected label (Ctrl-S)", () => this.save()),
+      this.theirsButton,
+      this.overButton,
       button("Close", "back without saving (Esc)", () => this.leave()),
       this.time,
     );
@@ -261,6 +268,8 @@ class EditorView {
     this.bar.querySelector("b").textContent = name;
     this.restoreButton.disabled = !this.model.get("corrected");
     Object.assign(this, { stroke: null, corners: [], warned: false, seconds: 0, active: Date.now() });
+    this.version = this.model.get("version");
+    this.offer(null, false);
     if (!this.dialog.open) this.dialog.showModal();
     this.dialog.focus();
     this.index = this.model.get("classes").find(item => item.tagged && item.index)?.index ?? 1;
@@ -280,17 +289,36 @@ class EditorView {
     this.time.textContent = `${Math.floor(total / 60)}:${String(total % 60).padStart(2, "0")}`;
   }
 
+  // Says which version of the label is known here: where that is not the one that is there, Python changes nothing.
   ask(what, more = {}, buffers = []) {
-    this.model.send({ do: what, name: this.model.get("name"), ...more }, undefined, buffers);
+    this.model.send({ do: what, name: this.model.get("name"), version: this.version, ...more }, undefined, buffers);
   }
 
   say(text) {
     this.status.textContent = text;
   }
 
-  async save() {
+  async save(over = false) {
+    if (this.replaced && !over) return this.say("The label has changed: look at Theirs, then Save over, or Close.");
+    const version = this.version; // as it is known now, whatever arrives while this is packed
     this.say("Saving \u2026");
-    this.ask("save", { seconds: this.seconds }, [await pack(this.map.classes)]);
+    this.ask("save", { seconds: this.seconds, version }, [await pack(this.map.classes)]);
+  }
+
+  // Somebody else has changed the label: shows what can be done about it. What was drawn stays.
+  offer(theirs, replaced) {
+    Object.assign(this, { theirs, replaced });
+    this.overButton.hidden = !replaced;
+    this.theirsButton.hidden = !theirs;
+  }
+
+  showTheirs() {
+    const before = this.map.classes.slice();
+    const box = [0, 0, this.map.width - 1, this.map.height - 1];
+    this.map.classes.set(this.theirs);
+    this.map.keep(box, before);
+    this.repaint(box);
+    this.say("This is the newer label. Ctrl-Z brings yours back; Save over saves what is shown.");
   }
 
   leave() {
@@ -304,7 +332,14 @@ class EditorView {
     this.ask("restore");
   }
 
-  hear(message, buffers) {
+  async hear(message, buffers) {
+    if (message.theirs === this.model.get("name") && this.map) {
+      const theirs = buffers.length ? await unpack(buffers[0]) : null;
+      if (message.theirs !== this.model.get("name")) return;
+      this.offer(theirs, true);
+      this.restoreButton.disabled = !this.model.get("corrected");
+    }
+    if (message.version !== undefined) this.version = message.version;
     if (message.say !== undefined) this.say(message.say);
     if (message.proposal !== this.model.get("name")) return;
     unpack(buffers[0]).then(mask => {

@@ -102,16 +102,19 @@ function slider(text, [min, max, step], value, moved) {
   return node;
 }
 
-// The title that a person sees. The page is asked, not a trait: traits arrive one by one, and a verdict must be on
-// what was in sight when the key was pressed.
-function seen(root) {
+// The title that a person sees and the version of the label under it; in the grid how often labels in it have become
+// others. The page is asked, not a trait: traits arrive one by one, and a verdict must be on what was in sight when the
+// key was pressed.
+function inSight(root) {
   const title = root.querySelector(".swsss-head b");
-  return title?.getClientRects().length ? title.textContent : "";
+  if (title?.getClientRects().length) return { seen: title.textContent, version: title.dataset.version };
+  return { seen: "", version: root.querySelector(".swsss-thumbs")?.dataset.drawn };
 }
 
 // Keys for the whole explorer. They are heard wherever the focus is inside it, except in fields that need them, and
 // no key without Ctrl or Alt goes on to the notebook, where X cuts a cell and D D deletes one. What is done with the
-// mouse gives the focus back to the explorer, so that the next key is heard.
+// mouse gives the focus back to the explorer, so that the next key is heard. A button that has a key is heard as that
+// key, so that a click, too, says what was in sight.
 
 function drawKeys({ model, el, signal }) {
   inExplorer(el, signal, root => {
@@ -139,7 +142,7 @@ function drawKeys({ model, el, signal }) {
       if (event.target.closest(TYPING) || !model.get("heard").includes(key)) return;
       event.preventDefault();
       event.stopPropagation();
-      model.send({ key, seen: seen(root) });
+      model.send({ key, ...inSight(root) });
     });
     on("pointerdown", () => {
       byMouse = true;
@@ -147,6 +150,15 @@ function drawKeys({ model, el, signal }) {
     on("mousedown", event => {
       if (event.shiftKey) event.preventDefault(); // the notebook would select cells, the browser text
     });
+    const judge = event => {
+      const button = event.target.closest("button");
+      const key = [...(button?.classList ?? [])].find(name => name.startsWith("swsss-key-"))?.at(-1);
+      if (!key || button.disabled) return;
+      event.stopPropagation();
+      model.send({ key, ...inSight(root) });
+      if (event.detail) focus();
+    };
+    on("click", judge, true);
     on("click", event => {
       if (event.detail && !event.target.closest(TYPING)) focus();
     });
@@ -194,7 +206,10 @@ class ThumbsView {
     el.addEventListener("keydown", event => this.onKey(event), { signal });
     this.followPointer(signal);
     const mark = () => this.mark();
-    redraw(model, signal, { items: () => this.draw(), verdicts: mark, selected: mark });
+    const count = () => {
+      el.dataset.drawn = model.get("drawn");
+    };
+    redraw(model, signal, { items: () => this.draw(), verdicts: mark, selected: mark, drawn: count });
   }
 
   get cards() {
