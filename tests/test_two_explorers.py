@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from swsss import correct, explore, gallery, grid, onward, overview
+from swsss.explorer import actions, correct, explore, gallery, grid, overview
 from swsss.explorer.detail import packed
 from swsss.explorer.explore import Explorer
 from swsss.explorer.results import draw_results
@@ -563,7 +563,7 @@ def test_no_method_is_outside_of_the_lock():
         explore.Correction: set(),
         explore.Explorer: {"wait"},
         overview.Overview: {"wait"},
-        onward.Onward: {"_carefully", "_write", "_train"},
+        actions.Onward: {"_carefully", "_write", "_train"},
     }
     for kind, but in outside.items():
         methods = {name: method for name, method in vars(kind).items() if isfunction(method) and name[:2] != "__"}
@@ -590,8 +590,8 @@ def test_a_proposal_for_a_label_that_was_closed_meanwhile(results, monkeypatch):
 def test_an_export_is_of_one_moment(results, tabs, labels, monkeypatch):
     "A label is rejected while labels are handed over: it is in none of what is handed over."
     first, second = tabs
-    row, name, written = onward.Onward(first.explorer), first.explorer.pages.names[3], []
-    export = onward.export_labels
+    row, name, written = actions.Onward(first.explorer), first.explorer.pages.names[3], []
+    export = actions.export_labels
 
     def meanwhile(*args):
         number = export(*args)
@@ -601,7 +601,7 @@ def test_an_export_is_of_one_moment(results, tabs, labels, monkeypatch):
         written.append(number)
         return number
 
-    monkeypatch.setattr(onward, "export_labels", meanwhile)
+    monkeypatch.setattr(actions, "export_labels", meanwhile)
     row.form.value, row.which.value = "coco", "usable"
     row.hand_over()
     row.thread.submit(lambda: None).result()
@@ -610,7 +610,7 @@ def test_an_export_is_of_one_moment(results, tabs, labels, monkeypatch):
 
 def test_stop_also_stops_the_step_that_has_not_begun(tmp_path, monkeypatch):
     "Pressed between two steps, when no process runs that could be told."
-    steps, begun = onward.Steps(), []
+    steps, begun = actions.Steps(), []
 
     def step(verb, *args):
         begun.append(verb)
@@ -618,7 +618,7 @@ def test_stop_also_stops_the_step_that_has_not_begun(tmp_path, monkeypatch):
             steps.stop()
         return [sys.executable, "-c", f"open({str(tmp_path / verb)!r}, 'w')"]
 
-    monkeypatch.setattr(onward, "notebook_command", step)
+    monkeypatch.setattr(actions, "notebook_command", step)
     with pytest.raises(InterruptedError):
         steps.run([(verb, tmp_path / f"{verb}.ipynb", {}) for verb in ("one", "two")])
     assert (tmp_path / "one").exists() and not (tmp_path / "two").exists()

@@ -44,12 +44,12 @@ from swsss.method.model import (
     checkpoint_classes,
     class_names,
     load_network,
-    read_pickled,
     save_checkpoint,
 )
 from ..method.predict import Predictor, predict_labels
 from ..method.recipe import GROUPS, Recipe
 from ..method.renamed import renamed, renamed_tensors
+from ..method.weights import read_pickled
 from ..photos.check import digest_files
 from ..photos.files import file_digest, project_path, read_json, write_json, write_whole
 from ..photos.folder import VOCFolder

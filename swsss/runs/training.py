@@ -181,7 +181,7 @@ def images_a_pass(
     joint: bool,  # one batch for strong and weak images, see `forward_halves`
 ) -> list[int]:
     "How many images go through a network at once."
-    together = joint or phase.kind != "masks" or not phase.num_weak
+    together = joint or phase.kind != "supervised" or not phase.num_weak
     return [phase.num_strong + phase.num_weak] if together else [phase.num_strong, phase.num_weak]
 
 
