@@ -5,14 +5,15 @@
 # %% auto #0
 __all__ = ['MAX_OUTLINE', 'WRITERS', 'ENDINGS', 'MAX_JSON_BYTES', 'MAX_MEMBERS', 'MAX_UNPACKED', 'PHOTO_FOLDERS', 'Labelled',
            'void_name', 'names_to_indices', 'number', 'whole_number', 'image_size', 'write_voc', 'write_cvat',
-           'write_coco', 'encode_brush', 'decode_brush', 'label_studio_config', 'write_label_studio', 'write_datasets',
-           'Found', 'open_export']
+           'write_coco', 'encode_brush', 'decode_brush', 'label_studio_config', 'label_studio_steps',
+           'write_label_studio', 'write_datasets', 'Found', 'open_export']
 
 # %% ../../nbs/photos/08_formats.ipynb #420ee1e6
 import io
 import json
 import os
 import re
+import shlex
 import shutil
 import struct
 import unicodedata
@@ -152,23 +153,37 @@ def _lines(texts) -> str:
     return "".join(f"{text}\n" for text in texts)
 
 
+def _labelmap(classes: tuple[str, ...]) -> str:
+    "The lines of labelmap.txt: what VOC's colours mean."
+    if wrong := [name for name in classes if ":" in name or name.startswith("#")]:
+        raise ValueError(
+            f"labelmap.txt cannot hold the class {wrong[0]!r}: rename it without ':' and '#', or choose coco."
+        )
+    palette = voc_palette()
+    lines = (f"{name}:{','.join(map(str, palette[k]))}::" for k, name in _listed(classes).items())
+    return _lines(["# label:color_rgb:parts:actions", *lines])
+
+
 def write_voc(
     out: Path,  # .zip
     items: Iterator[Labelled],
     classes: tuple[str, ...],
     photos: bool = False,  # the photos too
 ) -> None:
-    "SegmentationClass with VOC's palette, a list of names, classes.txt, and JPEGImages where they are wanted."
+    "VOC 2012 as torchvision and datumaro find it, with JPEGImages where they are wanted."
+    labelmap, root = _labelmap(classes), "VOCdevkit/VOC2012"
 
     def members():
         names = []
-        for item in items:
-            names.append(item.name)
-            yield f"SegmentationClass/{item.name}.png", _png(item.labels)
+        for name, labels, photo, file in items:
+            names.append(name)
+            yield f"{root}/SegmentationClass/{name}.png", _png(labels)
             if photos:
-                yield f"JPEGImages/{item.file}", item.photo
-        yield "ImageSets/Segmentation/trainval.txt", _lines(names)
-        yield "classes.txt", _lines(classes)
+                jpeg = photo.suffix.lower() in (".jpg", ".jpeg")  # torchvision looks for .jpg
+                yield f"{root}/JPEGImages/{f'{name}.jpg' if jpeg else file}", photo
+        yield f"{root}/ImageSets/Segmentation/train.txt", _lines(names)
+        yield f"{root}/labelmap.txt", labelmap
+        yield f"{root}/classes.txt", _lines(classes)
 
     _write_zip(out, members())
 
@@ -180,15 +195,11 @@ def write_cvat(
     photos: bool = False,  # the photos too
 ) -> None:
     "CVAT's 'Segmentation mask 1.1': classes and objects as colours, and what the colours mean."
-    if wrong := [name for name in classes if ":" in name or name.startswith("#")]:
-        raise ValueError(f"CVAT's labelmap.txt cannot hold the class {wrong[0]!r}: rename it without ':' and '#'.")
-    palette = voc_palette()
-    listed = _listed(classes)
+    palette, labelmap = voc_palette(), _labelmap(classes)
 
     def members():
         names = []
-        lines = (f"{name}:{','.join(map(str, palette[k]))}::" for k, name in listed.items())
-        yield "labelmap.txt", _lines(["# label:color_rgb:parts:actions", *lines])
+        yield "labelmap.txt", labelmap
         for name, labels, photo, file in items:
             names.append(name)
             order = np.cumsum(np.bincount(labels.ravel(), minlength=256)[1:] > 0)
@@ -226,9 +237,8 @@ def write_coco(
     def write(unfinished):
         images, ids = [], count(1)
         with open(unfinished, "w", encoding="utf-8") as file:
-            file.write(
-                f'{{"info": {{"description": "swsss"}}, "categories": {json.dumps(categories)}, "annotations": ['
-            )
+            head = {"info": {"description": "swsss"}, "licenses": [], "categories": categories}
+            file.write(json.dumps(head)[:-1] + ', "annotations": [')
             for number, (name, labels, _, place) in enumerate(items, 1):
                 height, width = labels.shape
                 images.append({"id": number, "file_name": place, "width": width, "height": height, "name": name})
@@ -368,6 +378,24 @@ def label_studio_config(
     return "\n".join(["<View>", image, brush, *labels, void, "  </BrushLabels>", "</View>"])
 
 
+def label_studio_steps(
+    out: Path,  # the JSON file
+    photos: Path,  # the folder of its photos
+    classes: tuple[str, ...],
+) -> str:
+    "What to do to see it in Label Studio."
+    photos = Path(os.path.abspath(photos))
+    return (
+        "Start Label Studio so that it may show the photos, here with one command:\n"
+        "    LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true \\\n"
+        f"    LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={shlex.quote(str(photos.parent))} label-studio start\n"
+        "Make a project; in its Settings\n"
+        "1. Labeling Interface, Code: paste the lines below\n"
+        f"2. Cloud Storage, Add Source Storage, Local Files: the absolute local path is {photos}; save, don't sync\n"
+        f"3. back in the project: Import {out}\n\n{label_studio_config(classes)}"
+    )
+
+
 def _brush_region(labels: np.ndarray, k: int, name: str) -> dict:
     "One class of a label map as Label Studio has it."
     height, width = labels.shape
@@ -382,15 +410,16 @@ def write_label_studio(
     classes: tuple[str, ...],
     photos: bool = False,  # not in a JSON file
 ) -> None:
-    "Label Studio's JSON for import; photos are looked for under its document root for local files."
+    "Label Studio's JSON for import; its document root for local files is the folder above that of the photos."
     _no_photos(photos, "labelstudio")
     listed = _listed(classes)
 
     def write(unfinished):
         with open(unfinished, "w", encoding="utf-8") as file:
-            for number, (name, labels, _, place) in enumerate(items):
+            for number, (name, labels, photo, place) in enumerate(items):
                 size = {"width": labels.shape[1], "height": labels.shape[0]}
-                data = {"image": f"/data/local-files/?d={quote(place)}", "name": name, **size}
+                parts = Path(os.path.abspath(photo)).parts[-1 - len(PurePosixPath(place).parts) :]
+                data = {"image": f"/data/local-files/?d={quote('/'.join(parts))}", "name": name, **size}
                 result = [_brush_region(labels, k, listed[k]) for k in np.unique(labels[labels > 0]).tolist()]
                 task = {"data": data, "predictions": [{"model_version": "swsss", "result": result}]}
                 file.write((",\n" if number else "[") + json.dumps(task))
@@ -477,14 +506,28 @@ def _region_labels(regions: list[dict], meaning: dict[str, int]) -> np.ndarray:
     return labels
 
 # %% ../../nbs/photos/08_formats.ipynb #b5b035d7
+def _id2label(classes: tuple[str, ...]) -> dict[str, str]:
+    "Class index -> name, as `transformers` has it."
+    return {str(k): name for k, name in enumerate(classes)}
+
+
+_COLUMNS = {"image": "image", "label": "image", "name": "string"}
+
+
+def _features(classes: tuple[str, ...]) -> str:
+    "What the columns hold, as `datasets` reads it from a card; JSON is YAML."
+    columns = [{"name": name, "dtype": kind} for name, kind in _COLUMNS.items()]
+    return json.dumps([*columns, {"name": "tags", "sequence": {"class_label": {"names": _id2label(classes)}}}])
+
+
 def _card(classes: tuple[str, ...]) -> str:
     "README.md of the folder."
-    id2label = json.dumps({str(k): name for k, name in enumerate(classes)}, indent=2, ensure_ascii=False)
     files = '  data_files:\n  - split: train\n    path: ["metadata.jsonl", "images/**", "labels/**"]'  # not classes.txt
-    head = f"---\ntask_categories:\n- image-segmentation\nconfigs:\n- config_name: default\n{files}\n---\n"
+    config = f"- config_name: default\n{files}\n  features: {_features(classes)}"
     return (
-        f"{head}\n# Labels of swsss\n\n`image` is the photo, `label` its label map: 8-bit class indices, "
-        f"{IGNORE_INDEX} is void.\n\n`id2label`:\n\n```json\n{id2label}\n```\n\n"
+        f"---\ntask_categories:\n- image-segmentation\nconfigs:\n{config}\n---\n\n"
+        "# Labels of swsss\n\n`image` is the photo, `label` its label map: 8-bit class indices, "
+        f"{IGNORE_INDEX} is void. `tags` are the classes in it; `id2label.json` names all.\n\n"
         '```python\nfrom datasets import load_dataset\n\ndataset = load_dataset("PATH OF THIS FOLDER")\n```\n'
     )
 
@@ -501,6 +544,10 @@ def write_datasets(
     unfinished = temporary_path(out).with_suffix("")
     unfinished.mkdir(parents=True)
     try:
+        id2label = json.dumps(_id2label(classes), indent=2, ensure_ascii=False)
+        lists = {"README.md": _card(classes), "classes.txt": _lines(classes), "id2label.json": id2label}
+        for file, text in lists.items():
+            (unfinished / file).write_text(text, encoding="utf-8")
         with open(unfinished / "metadata.jsonl", "w", encoding="utf-8") as rows:
             for name, labels, photo, file in items:
                 places = {"file_name": f"images/{file}", "label_file_name": f"labels/{name}.png"}
@@ -508,9 +555,8 @@ def write_datasets(
                     (unfinished / place).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(photo, unfinished / places["file_name"])
                 (unfinished / places["label_file_name"]).write_bytes(_png(labels))
-                rows.write(json.dumps({**places, "name": name}, ensure_ascii=False) + "\n")
-        (unfinished / "README.md").write_text(_card(classes), encoding="utf-8")
-        (unfinished / "classes.txt").write_text(_lines(classes), encoding="utf-8")
+                tags = np.unique(labels[labels != IGNORE_INDEX]).tolist()
+                rows.write(json.dumps({**places, "name": name, "tags": tags}, ensure_ascii=False) + "\n")
         unfinished.rename(out)
     except BaseException:
         shutil.rmtree(unfinished)

@@ -16,7 +16,7 @@ from ..method.predict import SETTINGS, evaluate_network, in_words
 from ..method.renamed import renamed
 from ..photos.files import read_json, write_json
 from ..photos.folder import VOCFolder, content_digest
-from .run_folder import read_recipe
+from .run_folder import log_miou, miou_tag, read_recipe
 
 # %% ../../nbs/runs/23_quality.ipynb #de75d940
 OLD_DEFAULTS = {"refine": False}  # what entries mean that say nothing of it, being older
@@ -46,6 +46,9 @@ def evaluate_once(
     confusion = evaluate_network(model, folder, folder.listed(images), with_tags, **settings)
     kept[key] = summary(confusion, folder.classes, **how)
     write_json(path, kept)
+    usual = settings["scales"] == [1.0] and settings["flip"] and not settings["crf"]
+    words = "" if usual else in_words(with_tags, **settings, refine=model.refine).partition(", ")[2]
+    log_miou(path.parent, miou_tag(title, with_tags, images, words), kept[key]["miou"])
     return kept[key]
 
 

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['SECONDS_BETWEEN_CHECKPOINTS', 'without_secrets', 'environment', 'differences', 'pack_state', 'unpack_state',
-           'read_old_state', 'run_classes', 'add_advice', 'changes', 'copy_whole', 'Run', 'list_runs', 'is_trained',
-           'is_stage2', 'is_stage1', 'newest_run', 'find_run', 'short_name', 'read_recipe', 'data_of', 'read_metrics',
-           'find_snapshots', 'masks_of', 'cpu_seconds', 'networks_of', 'load']
+           'read_old_state', 'run_classes', 'add_advice', 'miou_tag', 'changes', 'copy_whole', 'Run', 'list_runs',
+           'is_trained', 'is_stage2', 'is_stage1', 'newest_run', 'find_run', 'short_name', 'read_recipe', 'data_of',
+           'read_metrics', 'find_snapshots', 'masks_of', 'cpu_seconds', 'networks_of', 'log_miou', 'load']
 
 # %% ../../nbs/runs/20_run_folder.ipynb #a0946005
 import csv
@@ -26,12 +26,14 @@ from io import StringIO
 from itertools import takewhile
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from filelock import FileLock, Timeout
 from safetensors.torch import load_file
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
 
 from .. import __version__
@@ -51,7 +53,7 @@ from ..method.weights import read_pickled
 from ..photos.check import digest_files
 from ..photos.files import file_digest, project_path, read_json, write_json, write_whole
 from ..photos.folder import VOCFolder
-from ..photos.images import cv2, write_labels
+from ..photos.images import cv2, voc_palette, write_labels
 from ..photos.lists import label_names, require_same_classes
 
 # %% ../../nbs/runs/20_run_folder.ipynb #19055836
@@ -233,6 +235,16 @@ def add_advice(
         error.add_note(
             "A data-loading worker died: killed, or out of memory. The same command with workers=0 needs none."
         )
+
+
+def miou_tag(
+    title: str,  # the network's
+    with_tags: bool,
+    images: str = "val",  # which list
+    how: str = "",  # in words, where it is not one scale, flipped too, without CRF
+) -> str:
+    "What a measured mIoU is called in TensorBoard."
+    return re.sub(r"[^\w/.-]+", "_", f"mIoU/{images} {title} {'with' if with_tags else 'without'} tags {how}".strip())
 
 
 def changes(
@@ -490,7 +502,16 @@ class Run:
         row_of_one = pd.DataFrame([{"iteration": iteration} | row])
         row_of_one.to_csv(metrics, mode="a", header=header, index=False, encoding="utf-8")
         for name, value in row.items():
-            self.events.add_scalar(name.replace(":", "/"), value, iteration)
+            if value == value:  # nan is a number that a method does not have: no curve
+                self.events.add_scalar(name.replace(":", "/"), value, iteration)
+
+    def log_recipe(self) -> None:
+        "Tell TensorBoard the recipe, as hyperparameters, and by which mIoU runs are compared."
+        plain = {name: v if isinstance(v, bool | int | float) else str(v) for name, v in self.recipe.flat().items()}
+        title = "retrained" if self.origin else "HybridNet"
+        compared = [miou_tag(title, with_tags) for with_tags in (True, False)]
+        for part in hparams(plain, dict.fromkeys(compared)):
+            self.events.file_writer.add_summary(part)
 
     def snapshot(self, iteration: int, network: DeepLabV3Plus, names: list[str]) -> None:
         "Keep the network's maps of a few images as they are now: at its working size, else large photos reduced."
@@ -498,6 +519,9 @@ class Run:
             image = reduced(self.folder.image(name), network.longest_side or _SNAPSHOT_SIDE)
             labels, _ = predict_labels(network, image, self.folder.tags(name), scales=(1.0,), flip=False)
             write_labels(self.path / "snapshots" / f"{iteration:06d}" / f"{name}.png", labels)
+            shown = [reduced(one, _EVENT_SIDE) for one in (image, labels)]
+            pair = np.hstack([shown[0], voc_palette()[shown[1]]])
+            self.events.add_image(f"snapshot/{name}", pair, iteration, dataformats="HWC")
 
     def finish(self, networks: nn.ModuleDict, evaluation: DynamicEvaluation) -> None:
         "Write the trained networks; the state to go on from is no longer needed."
@@ -510,6 +534,7 @@ class Run:
         self._tidy()
 
 
+_EVENT_SIDE = 256  # pixels of a picture in TensorBoard, which keeps all of them in one file
 _SNAPSHOT_SIDE = 1024  # pixels, where the network has no working size: enough to look at, and quick
 
 # %% ../../nbs/runs/20_run_folder.ipynb #8d269e1b
@@ -643,6 +668,17 @@ def networks_of(
         state = "its training has not finished" if (Path(run) / "recipe.json").is_file() else "it is not a run folder"
         raise FileNotFoundError(f"{run} has no hybrid.safetensors: {state}")
     return found
+
+# %% ../../nbs/runs/20_run_folder.ipynb #e7a20002
+def log_miou(
+    run: Path,  # a run folder; of one that has not ended, and of another folder, nothing is kept
+    tag: str,  # of `miou_tag`
+    miou: float,
+) -> None:
+    "Show a measured mIoU in TensorBoard, at the run's last iteration."
+    if (Path(run) / "finished.json").is_file():
+        with SummaryWriter(run) as events:
+            events.add_scalar(tag, miou, read_recipe(run)["iterations"])
 
 # %% ../../nbs/runs/20_run_folder.ipynb #20f2d96c
 def load(

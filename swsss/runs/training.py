@@ -436,6 +436,7 @@ def train(
         batches = run_batches(recipe, folder, strong, weak, networks["hybrid"], optimizer, run.path, start, stop)
         ends, watched = {phase.stop for phase in phases}, weak[: books.snapshots]
 
+        run.log_recipe()
         bar = run.progress(batches, start)
         for iteration, batch in enumerate(bar, start + 1):
             batch = batch.to(device)
