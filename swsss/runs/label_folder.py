@@ -244,6 +244,8 @@ def label_version(
     name: str,  # of an image
 ) -> str:  # '' where there is no label
     "What tells the label that is there now from any other: the digest of its file."
+    if "\0" in name:  # no file can be called so
+        return ""
     try:
         return file_digest(_label_path(label_dir, name))
     except (FileNotFoundError, NotADirectoryError):
