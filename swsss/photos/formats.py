@@ -186,7 +186,8 @@ def write_cvat(
     "CVAT's 'Segmentation mask 1.1': classes and objects as colours, and the list of colours."
     if wrong := [name for name in classes if ":" in name or name.startswith("#")]:
         raise ValueError(
-            f"CVAT's labelmap.txt cannot hold the class {wrong[0]!r}: rename it without ':' and '#'."
+            f"CVAT's labelmap.txt cannot hold the class {wrong[0]!r}: "
+            "rename it without ':' and '#'."
         )
     palette = voc_palette()
     listed = _listed(classes)
@@ -524,10 +525,12 @@ def _card(classes: tuple[str, ...]) -> str:
     )
     files = '["metadata.jsonl", "images/**", "labels/**"]'  # not classes.txt
     files = f"  data_files:\n  - split: train\n    path: {files}"
-    head = f"---\ntask_categories:\n- image-segmentation\nconfigs:\n- config_name: default\n{files}\n---\n"
+    task = "task_categories:\n- image-segmentation"
+    head = f"---\n{task}\nconfigs:\n- config_name: default\n{files}\n---\n"
     return (
         f"{head}\n# Labels of swsss\n\n`image` is the photo, `label` its label map: "
-        f"8-bit class indices, {IGNORE_INDEX} is void.\n\n`id2label`:\n\n```json\n{id2label}\n```\n\n"
+        f"8-bit class indices, {IGNORE_INDEX} is void.\n\n"
+        f"`id2label`:\n\n```json\n{id2label}\n```\n\n"
         "```python\nfrom datasets import load_dataset\n\n"
         'dataset = load_dataset("PATH OF THIS FOLDER")\n```\n'
     )
@@ -931,8 +934,8 @@ def _json_entries(
             raise
         raise ValueError(
             f"{path} is JSON, but neither COCO's (images, annotations, categories) nor a list of "
-            f"Label Studio's tasks ({type(cause).__name__}: {short(cause)}): export it again as one "
-            "of these."
+            f"Label Studio's tasks ({type(cause).__name__}: {short(cause)}): "
+            "export it again as one of these."
         ) from cause
     wheres = [f"{path}: {short(entry.name)}" for entry in entries]
     return [

@@ -114,7 +114,8 @@ def _as_indices(rgb: np.ndarray, labelmap: list, path) -> np.ndarray:  # (H, W) 
         r, rest = divmod(min(strange), 65536)
         colour = f"{r},{rest // 256},{rest % 256}"
         raise ValueError(
-            f"{path} holds the colour {colour}, which labelmap.txt does not name ({len(strange)} such)"
+            f"{path} holds the colour {colour}, which labelmap.txt does not name "
+            f"({len(strange)} such)"
         )
     return labels
 

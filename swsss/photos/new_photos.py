@@ -30,7 +30,8 @@ class PhotoFolder:
         self.root, self.classes, self.num_classes = project_path(root), tuple(classes), len(classes)
         if is_unreadable(self.root):
             raise ValueError(
-                f"{short(self.root)}: no list can hold this path; rename the folder that is not UTF-8"
+                f"{short(self.root)}: no list can hold this path; "
+                "rename the folder that is not UTF-8"
             )
         self.left_out = ""  # a message on photos whose names no file can hold
         self.files = self._find()
@@ -83,9 +84,9 @@ class PhotoFolder:
                 f"from swsss.photos.lists import rename_readable; rename_readable(r'{self.root}')"
             )
             self.left_out = (
-                f"{len(unreadable)} photo(s) left out, such as {short(min(unreadable))}: no list can "
-                "hold a name that is not UTF-8, or that has a line end in it. This renames them: "
-                f'python -c "{code}"'
+                f"{len(unreadable)} photo(s) left out, such as {short(min(unreadable))}: "
+                "no list can hold a name that is not UTF-8, or that has a line end in it. "
+                f'This renames them: python -c "{code}"'
             )
 
     def _read_tags(self) -> dict[str, tuple[int, ...]]:
