@@ -385,9 +385,9 @@ def test_names_that_climb_out(root, name):
     assert VOCFolder(root).names == list(LISTS["trainaug"] + LISTS["val"])
 
 
-def test_learned_from_and_judged_on(root):
+def test_trained_on_and_evaluated_on(root):
     edit(root / "ImageSets/Segmentation/val.txt", lambda text: text + "b\n")
-    only(root, "learned from and judged on", "b: in val.txt and in train.txt and trainaug.txt")
+    only(root, "trained on and evaluated on", "b: in val.txt and in train.txt and trainaug.txt")
 
 
 @pytest.mark.parametrize("text", ["", "disc\nsquare", "background", "background\na\na", "background\na;b"])
@@ -905,7 +905,7 @@ def test_lists_follow_from_what_is_there(flat):
     for part in (strong, val):  # each class can be learned, and judged
         assert np.any([folder.tags(name) for name in part], axis=0).all()
     (line,) = folder.check(progress=False)
-    counts = f"{len(strong)} photo(s) with a mask to learn from, {len(val)} with a mask to judge by, 4 with tags alone"
+    counts = f"{len(strong)} photo(s) with a mask to train on, {len(val)} with a mask to evaluate on, 4 with tags alone"
     assert line.startswith("No lists in ImageSets/Segmentation, so they follow from the files: " + counts)
     assert sorted(flat.rglob("*")) == before  # nothing is written unasked
     assert read_split(folder, "all") == strong

@@ -28,24 +28,26 @@ try:
     import cv2
 except ImportError as error:
     raise ImportError(
-        f"OpenCV cannot be imported ({error}): install what it misses (Debian, Ubuntu: apt-get install libgl1 "
-        "libglib2.0-0), or put the build for machines without a screen in its place: pip uninstall -y opencv-python "
-        "&& pip install --force-reinstall opencv-python-headless"
+        f"OpenCV cannot be imported ({error}): install the missing libraries (Debian, Ubuntu: "
+        "apt-get install libgl1 libglib2.0-0), or use the build for machines without a screen: "
+        "pip uninstall -y opencv-python && "
+        "pip install --force-reinstall opencv-python-headless"
     ) from None
 
 # %% ../../nbs/photos/01_images.ipynb #54d12c06
-IGNORE_INDEX = 255  # void: a pixel that nobody labelled; it counts nowhere
+IGNORE_INDEX = 255  # void: a pixel without a label; it counts in no loss and no score
 
 VOC_CLASSES = (
-    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
-    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
+    "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa",
+    "train", "tvmonitor",
 )  # fmt: skip
 
 
 def voc_palette(
-    n: int = 256,  # how many colours; 256 fills the palette of a PNG
+    n: int = 256,  # number of colours; 256 fills the palette of a PNG
 ) -> np.ndarray:  # (n, 3) uint8, RGB
-    "VOC's colours of class indices."
+    "VOC's colour for each class index."
     index, colours = np.arange(n), np.zeros((n, 3), np.uint8)
     for bit in range(24):
         colours[:, bit % 3] |= ((index >> bit & 1) << (7 - bit // 3)).astype(np.uint8)
@@ -53,9 +55,9 @@ def voc_palette(
 
 # %% ../../nbs/photos/01_images.ipynb #0d868f06
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")  # of photos, in any case
-MAX_PIXELS = 2**26  # 192 MB as RGB; larger than the sensors of most cameras
+MAX_PIXELS = 2**26  # 192 MB as RGB; more than most cameras have
 MAX_SIDE = 32_766 // 2  # pixels
-LARGE_PIXELS = 2**20  # larger ones are predicted in windows, so that memory stays bounded
+LARGE_PIXELS = 2**20  # larger ones are predicted in windows, to bound memory
 MAX_IMAGE_BYTES = 2**28  # a file larger than its own pixels
 _ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}  # the last bytes of a whole file
 
@@ -69,12 +71,12 @@ class Refusal(ValueError):
 
 
 def _bytes_of(file: str | os.PathLike | io.BytesIO) -> int:
-    "How large a file is, on the disk or in memory."
+    "The size of a file, on the disk or in memory."
     return file.getbuffer().nbytes if isinstance(file, io.BytesIO) else os.stat(file).st_size
 
 
 def check_bytes(path: str | os.PathLike | io.BytesIO) -> None:
-    "Raise `Refusal` for an empty file, or one larger than an image can be."
+    "Raise `Refusal` for an empty file, or one larger than any image."
     size = _bytes_of(path)
     if size == 0:
         raise Refusal("0 bytes", "image empty")
@@ -112,7 +114,7 @@ def open_image(
 def open_photo(
     file: str | os.PathLike | io.BytesIO,
 ) -> Image.Image:  # header only; to be closed
-    "Open an image whose pixels have a plain reading as 8-bit RGB, or raise `Refusal`."
+    "Open an image that can be read as 8-bit RGB without a guess, or raise `Refusal`."
     image = open_image(file)
     if image.mode == "CMYK":
         raise Refusal("CMYK colours", "image CMYK")
@@ -123,7 +125,7 @@ def open_photo(
 # %% ../../nbs/photos/01_images.ipynb #a5aa1daf
 def orientation(image: Image.Image) -> int:
     "EXIF orientation, 1 (upright) to 8; from 5 on, height and width are swapped."
-    with suppress(Exception):  # damaged EXIF raises nearly anything, and is as good as none
+    with suppress(Exception):  # damaged EXIF raises nearly anything, and counts as none
         return image.getexif().get(0x0112, 1)
     return 1
 
@@ -143,11 +145,12 @@ def has_end(path: str | os.PathLike, form: str) -> bool:
 
 
 def _check_jpeg_end(pixels: np.ndarray, data: bytes) -> None:
-    "Refuse a JPEG that has no data for its last pixels, as far as that can be seen: they are mid-grey then."
-    corners = [pixels[rows, columns] for rows in np.s_[:4, -4:] for columns in np.s_[:4, -4:]]  # of turned ones too
-    if not any((corner == 128).all() for corner in corners):
+    "Refuse a JPEG that has no data for its last pixels: decoders leave a corner mid-grey."
+    ends = np.s_[:4, -4:]  # all four corners, because the photo may be rotated
+    if not any((pixels[rows, columns] == 128).all() for rows in ends for columns in ends):
         return
-    with Image.open(io.BytesIO(data[: data.rfind(_ENDS["JPEG"])] + bytes(16)), formats=("JPEG",)) as image:
+    without_end = io.BytesIO(data[: data.rfind(_ENDS["JPEG"])] + bytes(16))
+    with Image.open(without_end, formats=("JPEG",)) as image:
         try:
             if "progressive" not in image.info:
                 image.load()
@@ -156,7 +159,7 @@ def _check_jpeg_end(pixels: np.ndarray, data: bytes) -> None:
 
 
 def decode_whole(path: str | os.PathLike) -> None:
-    "Raise where any byte of an image is missing, or where a checksum (PNG has them) is wrong."
+    "Raise where bytes of an image are missing, or a checksum (in PNG) is wrong."
     with open_image(path) as image:
         image.verify()
     with open_image(path) as image:
@@ -198,7 +201,9 @@ def read_image(
         check_bytes(path)
         return _decode_bytes(Path(path).read_bytes())
     except FileNotFoundError:
-        raise FileNotFoundError(f"There is no file {path}: put it back, or take its name out of the lists.") from None
+        raise FileNotFoundError(
+            f"There is no file {path}: put it back, or take its name out of the lists."
+        ) from None
     except Exception as error:  # Pillow's parsers raise OSError, SyntaxError, struct.error, ...
         raise ValueError(f"{path} cannot be read as an image: {error}") from error
 
@@ -223,9 +228,10 @@ def open_labels(
 def meant_classes(
     image: Image.Image,  # of `open_labels`
     used: Iterable[int],  # the indices in it
-) -> tuple[int, ...]:  # a class for each of `used`; () where the colours do not contradict the indices
-    "What the colours of a mask say, where all of them are VOC's, but not at VOC's indices."
-    used, palette = tuple(map(int, used)), image.getpalette("RGB") if image.mode == "P" else None
+) -> tuple[int, ...]:  # a class for each of `used`; () where colours and indices agree
+    "The classes by colour of a mask whose colours are VOC's, but not at VOC's indices."
+    used = tuple(map(int, used))
+    palette = image.getpalette("RGB") if image.mode == "P" else None
     if not palette or len(palette) <= 3 * max(used, default=0) + 2:
         return ()
     classes = {tuple(colour): k for k, colour in enumerate(voc_palette().tolist())}
@@ -236,7 +242,7 @@ def meant_classes(
 def read_labels(
     path: str | os.PathLike,  # palette or 8-bit greyscale PNG
 ) -> np.ndarray:  # (H, W) uint8: class indices, 255 is void
-    "Read a label map as indices; one clear error where it holds something else."
+    "Read a label map as class indices; one clear error where it holds something else."
     try:
         with open_labels(path) as image:
             return np.array(image)
@@ -259,9 +265,9 @@ def pixel_digest(
 
 def read_about(
     path: str | os.PathLike,  # a label map
-) -> dict:  # empty where the file says nothing, is no PNG, or is not there
-    "What a label map says of itself, from its header alone."
-    with suppress(Exception):  # a file from anywhere: whatever cannot be read says nothing
+) -> dict:  # empty where the file has no such record, is no PNG, or is not there
+    "The record in a label map, such as who made it, from its header alone."
+    with suppress(Exception):  # a file from anywhere: what cannot be read counts as no record
         with open_image(path, formats=("PNG",)) as image:
             about = json.loads(image.info[_ABOUT])
         return about if isinstance(about, dict) else {}
@@ -270,8 +276,8 @@ def read_about(
 
 def write_labels(
     path: str | os.PathLike,  # .png; written whole or not at all
-    labels: np.ndarray,  # (H, W) integers 0..255: class indices, 255 is void; a CPU tensor will do
-    about: dict | None = None,  # what is to be known of the label, for JSON: it goes into the file; see `read_about`
+    labels: np.ndarray,  # (H, W) integers 0..255: class indices, 255 is void; or a CPU tensor
+    about: dict | None = None,  # a record for `read_about`, as JSON, such as who made the label
 ) -> None:
     "Write a label map as a PNG with VOC's palette."
     labels = np.asarray(labels)
@@ -290,17 +296,18 @@ def write_labels(
 def write_pseudo_label(
     path: str | os.PathLike,  # .png; written whole or not at all
     labels: np.ndarray,  # (H, W) uint8 class indices
-    confidence: np.ndarray,  # (H, W) in 0..1: the probability of each
+    confidence: np.ndarray,  # (H, W) in 0..1: the probability of each pixel's class
 ) -> None:
-    "Write a label map and how sure it is as one PNG of two channels."
+    "Write a pseudo label and its confidence as one PNG of two channels."
     pixels = np.dstack([labels, np.rint(255 * confidence)]).astype(np.uint8)
-    write_whole(path, lambda unfinished: Image.fromarray(pixels, "LA").save(unfinished, format="PNG", compress_level=1))
+    image = Image.fromarray(pixels, "LA")
+    write_whole(path, lambda unfinished: image.save(unfinished, format="PNG", compress_level=1))
 
 
 def read_pseudo_label(
     path: str | os.PathLike,  # of `write_pseudo_label`
-) -> tuple[np.ndarray, np.ndarray]:  # (H, W) uint8 class indices, (H, W) uint8: 255 times their probability
-    "A label map and how sure it is."
+) -> tuple[np.ndarray, np.ndarray]:  # (H, W) uint8 class indices; (H, W) uint8: 255 x confidence
+    "A pseudo label and its confidence."
     with Image.open(path) as image:
         labels, confidence = np.asarray(image).transpose(2, 0, 1)
     return labels, confidence
