@@ -128,7 +128,7 @@ def network_label(
     label_dir: Path,
     name: str,  # of an image with a person's label
 ) -> Path:  # not there where no network had labelled it
-    "Where the network's own label of an image is kept."
+    "Where the network's label of an image is kept."
     return Path(label_dir) / _NETWORK / f"{name}.png"
 
 
@@ -619,10 +619,8 @@ class Judgements:
 def _keep_copy(label_dir: Path, name: str) -> None:
     "Copy the label that is there to kept/, under a name that no other has."
     path = _label_path(label_dir, name)
-    saved = (
-        read_about(path).get("time")
-        or datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat()
-    )
+    written = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat()
+    saved = read_about(path).get("time") or written
     digits = re.sub(r"\D", "", str(saved)).ljust(20, "0")[:20]
     kept = Path(label_dir) / _KEPT / f"{name}.{digits}-{file_digest(path)}.png"
     if not kept.exists():
@@ -1058,13 +1056,11 @@ def _report_left(
             f"{_first_ten(changed)}. In nbs/explore_pseudo_labels.ipynb save them again where they "
             "still fit, else put the network's back."
         )
-    for what, where in {
-        "left": "stay, and the network's are in network/",
-        "moved": "are in kept/ now",
-    }.items():
+    left = "stay, and the network's are in network/"
+    for what, where in {"left": left, "moved": "are in kept/ now"}.items():
         if those := sorted(name for name, one in found.items() if one == what):
             print(
-                f"{len(those)} labels were put there by another program and are nobody's: "
+                f"{len(those)} labels were put there by another program, their maker is unknown: "
                 f"{_first_ten(those)}. They {where}. "
                 "Import them to make them a person's, or delete them."
             )
@@ -1075,10 +1071,8 @@ def _weight_columns(
 ) -> dict:
     "The columns `weight` and `weakest_class` of an image with these tags."
     weight = image_weights(class_iou, tags[None], power, as_published).item()
-    return {
-        "weight": weight,
-        "weakest_class": classes[weakest_class(class_iou, tags[None], as_published).item()],
-    }
+    weakest = weakest_class(class_iou, tags[None], as_published).item()
+    return {"weight": weight, "weakest_class": classes[weakest]}
 
 
 def write_pseudo_labels(

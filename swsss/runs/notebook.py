@@ -65,11 +65,9 @@ class Parameters:
 
     def check(self) -> None:
         "Refuse a name that was passed and is neither set by the notebook nor a field."
-        unknown = (
-            [] if self.checked else [name for name in self._plain_names() if name not in self.known]
-        )
-        self.checked = True  # later cells set names of their own
-        if unknown:
+        unknown = [name for name in self._plain_names() if name not in self.known]
+        checked, self.checked = self.checked, True  # later cells set names of their own
+        if unknown and not checked:
             if unknown[0] in RENAMED and RENAMED[unknown[0]] in self.known:
                 raise ValueError(f"{unknown[0]!r} is called {RENAMED[unknown[0]]!r} now")
             near = get_close_matches(unknown[0], self.known, 3, cutoff=0.5) or self.known

@@ -338,10 +338,9 @@ class Run:
         except (OSError, NotImplementedError) as error:
             if isinstance(error, OSError) and error.errno != errno.ENOLCK:
                 raise
-            place = (
-                "its disk (a network drive?) grants no locks: keep runs on another, -p runs PATH"
-            )
-            raise RuntimeError(f"{self.path}: {place}.") from error
+            remedy = "keep runs on another disk, -p runs PATH"
+            fault = f"{self.path}: its disk (a network drive?) grants no locks"
+            raise RuntimeError(f"{fault}: {remedy}.") from error
         try:
             self._claim()
             self._tidy()
@@ -395,13 +394,10 @@ class Run:
             changed = ["lists, tags or the size of a file"]
         if differ or changed:
             differ += ["the data"] if changed else []
-            put_back = (
-                f" ({'; '.join(changed)}): put them back as they were, or pass"
-                if changed
-                else ". Pass"
-            )
+            remedy = f" ({'; '.join(changed)}): put them back as they were, or pass"
+            remedy = remedy if changed else ". Pass"
             fault = f"{self.path} holds another run: {', '.join(differ)} differ"
-            raise ValueError(f"{fault}{put_back} another name for this one.")
+            raise ValueError(f"{fault}{remedy} another name for this one.")
 
     def _begin(self):
         "Keep what the run begins with: its labels, and the digests of all."
@@ -655,11 +651,9 @@ def find_run(
     for path in (project_path(runs) / run, project_path(run)):
         if (path / "recipe.json").is_file():
             return path
-    there = (
-        ", ".join(str(path.relative_to(project_path(runs))) for path in list_runs(runs)[:10])
-        or "none"
-    )
-    raise FileNotFoundError(f"{run} is no run folder; in {project_path(runs)} there are: {there}")
+    place = project_path(runs)
+    there = ", ".join(str(path.relative_to(place)) for path in list_runs(runs)[:10]) or "none"
+    raise FileNotFoundError(f"{run} is no run folder; in {place} there are: {there}")
 
 
 def short_name(
@@ -708,11 +702,8 @@ def find_snapshots(
     run: Path,  # run folder
 ) -> dict[int, list[str]]:  # {iteration: names}, both in order
     "The label snapshots of a run."
-    folders = (
-        path
-        for path in (Path(run) / "snapshots").glob("*")
-        if path.is_dir() and path.name.isdigit()
-    )
+    found = (Path(run) / "snapshots").glob("*")
+    folders = (path for path in found if path.is_dir() and path.name.isdigit())
     found = {int(folder.name): label_names(folder) for folder in folders}
     return {iteration: found[iteration] for iteration in sorted(found) if found[iteration]}
 
@@ -738,11 +729,8 @@ def networks_of(
     found = {name: Path(run) / f"{name}.safetensors" for name in ("hybrid", "pseudo")}
     found = {name: path for name, path in found.items() if path.is_file()}
     if "hybrid" not in found:
-        state = (
-            "its training has not finished"
-            if (Path(run) / "recipe.json").is_file()
-            else "it is not a run folder"
-        )
+        begun = (Path(run) / "recipe.json").is_file()
+        state = "its training has not finished" if begun else "it is not a run folder"
         raise FileNotFoundError(f"{run} has no hybrid.safetensors: {state}")
     return found
 

@@ -154,11 +154,8 @@ def load_batches(
 ) -> DataLoader:  # a `Batch` an iteration, from `start` to the phase's end
     "Paired batches; methods without image-level labels draw no weak images."
     batches, workers = recipe.batches, recipe.bookkeeping.workers
-    side = (
-        batches.longest_side
-        if phase.crop
-        else smallest_side(batches.longest_side, TAG_CLASSIFIER_SIDE)
-    )
+    side = batches.longest_side
+    side = side if phase.crop else smallest_side(side, TAG_CLASSIFIER_SIDE)
     check_shared_memory(phase.crop or (side, side), phase.num_strong + phase.num_weak, workers)
     pairs = PairedBatches(
         folder,
@@ -236,7 +233,8 @@ def require_more_than_one(
             raise ValueError(
                 f"backbone={network.config['backbone']} normalises over the images of a batch and "
                 f"cannot learn from one image, as {kind}_strong={phase.num_strong} and "
-                f"{kind}_weak={phase.num_weak} would have it: pass 2 or more of each, or take another backbone."
+                f"{kind}_weak={phase.num_weak} would have it: pass 2 or more of each, "
+                "or take another backbone."
             ) from None
 
 
@@ -336,10 +334,8 @@ def step_losses(
     if recipe.method == "self_training" and not num_strong:
         return classifier_losses(networks["hybrid"].tag_classifier(images), batch.tags)
     if recipe.method == "self_training" and batch.weights is not None:
-        logits, how = (
-            networks["hybrid"](images),
-            (batch.valid, recipe.dice_weight, self_training.within_tags_weight),
-        )
+        logits = networks["hybrid"](images)
+        how = batch.valid, recipe.dice_weight, self_training.within_tags_weight
         return pseudo_label_losses(logits, batch.labels, batch.tags, batch.weights, *how)
     logits = forward_halves(networks["hybrid"], images, num_strong, joint)
     if recipe.method != "pct":
@@ -395,9 +391,8 @@ def measure(
     class_iou = [float("nan")] * len(classes)
     if recipe.method == "pct":
         weak_tags = batch.tags[batch.num_strong :]
-        row["weight"] = (
-            evaluation.weight(weak_tags, recipe.power, recipe.as_published).mean().item()
-        )
+        weights = evaluation.weight(weak_tags, recipe.power, recipe.as_published)
+        row["weight"] = weights.mean().item()
         class_iou = evaluation.class_iou.tolist()
     return row | {f"iou:{name}": value for name, value in zip(classes, class_iou, strict=True)}
 
