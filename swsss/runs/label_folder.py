@@ -511,7 +511,7 @@ def _is_of_this_label(label_dir: Path, row: dict[str, str]) -> bool:
 
 
 def _tie_verdicts(label_dir: Path) -> None:
-    "Give verdicts without a version that of the label, before it is replaced; under the lock."
+    "Give verdicts that lack one the label's version, before it is replaced; under the lock."
     rows = _cached(_judgements_in, Path(label_dir) / "judgements.csv")
     loose = [name for name, row in rows.items() if row["verdict"] and not row["label"]]
     tied = {name: rows[name] | {"label": label_version(label_dir, name)} for name in loose}
@@ -1007,8 +1007,8 @@ def _put_networks(label_dir: Path, name: str, labels: np.ndarray, about: dict) -
         if by == "unknown":
             with suppress(ValueError):  # what cannot be read may be still being written
                 before = read_labels(path)
-                same = "same" if before.shape == labels.shape and (before == labels).all() else ""
-                found = same if before.shape == labels.shape else "moved"
+                fits = before.shape == labels.shape
+                found = "moved" if not fits else "same" if (before == labels).all() else ""
             found = found or "left"
         if found == "moved":
             _keep_copy(label_dir, name)
