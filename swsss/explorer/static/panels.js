@@ -3,19 +3,19 @@
 
 class Layer {
   // A label map over a picture: a canvas of colours and, where the colours are those of the classes, one of outlines.
-  constructor({ map, sure, shape: [width, height], palette }) {
+  constructor({ map, confidence, shape: [width, height], palette }) {
     this.fill = make("canvas", "swsss-fill");
     this.line = palette ? null : make("canvas", "swsss-line");
     for (const canvas of this.canvases) [canvas.width, canvas.height] = [width, height];
     const at = values => (x, y) => values[Math.floor(y * height) * width + Math.floor(x * width)];
     this.labels = unpack(map);
-    this.classAt = this.sureAt = () => undefined; // nothing is known before it is unpacked
+    this.classAt = this.confidenceAt = () => undefined; // nothing is known before it is unpacked
     this.labels.then(labels => {
       this.classAt = at(labels);
     });
-    if (sure) {
-      unpack(sure).then(percent => {
-        this.sureAt = at(percent);
+    if (confidence) {
+      unpack(confidence).then(percent => {
+        this.confidenceAt = at(percent);
       });
     }
   }
@@ -366,8 +366,9 @@ class PanelsView {
     const inside = at && at.x >= 0 && at.y >= 0 && at.x < 1 && at.y < 1;
     for (const { layer, node } of this.drawn) {
       const known = inside && layer?.line ? names.get(layer.classAt(at.x, at.y)) : undefined;
-      const sure = known && layer.sureAt(at.x, at.y);
-      node.querySelector(".swsss-under").textContent = known ? known + (sure === undefined ? "" : ` ${sure}%`) : "";
+      const confidence = known && layer.confidenceAt(at.x, at.y);
+      const percent = confidence === undefined ? "" : ` ${confidence}%`;
+      node.querySelector(".swsss-under").textContent = known ? known + percent : "";
     }
   }
 

@@ -1,4 +1,4 @@
-// The widgets of swsss.widgets, drawn in the browser. anywidget gives each widget one module and resolves no import
+// The widgets of swsss.explorer.widgets, drawn in the browser. anywidget gives each widget one module and resolves no import
 // between files, so the widgets share this one; the trait `part` says which of them is meant.
 
 const TYPING = "input, textarea, select, [contenteditable=true], [role=slider]";
