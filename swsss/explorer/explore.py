@@ -268,7 +268,7 @@ class Explorer:
         self.lock, self.tasks, self.rested, self.unsorted = RLock(), [], 0.0, False
         self.page_size, self.name, self.version, self.detail, self.ahead = page_size, "", "", None, {}
         self.worker, self.reader, self.looker, self.watcher = (ThreadPoolExecutor(1) for _ in range(4))
-        self.keys, self.clock = Keys(heard=HEARD), Clock(going=True)
+        self.keys, self.clock = Keys(handled=HEARD), Clock(going=True)
         self.keys.on_msg(lambda _, message, buffers: self.press(**message))
         self.clock.on_msg(lambda _, message, buffers: self.look())
         self.head, self.status = widgets.HTML(), widgets.HTML()

@@ -33,8 +33,8 @@ class Keys(anywidget.AnyWidget):
     _esm = STATIC / "widgets.js"
     _css = STATIC / "widgets.css"
     part = traitlets.Unicode("keys").tag(sync=True)
-    # keys to handle: `KeyboardEvent.key`, letters in lower case; 'Ctrl+Shift+z'
-    heard = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    # the keys: `KeyboardEvent.key`, letters in lower case; 'Ctrl+Shift+z'
+    handled = traitlets.List(traitlets.Unicode()).tag(sync=True)
     # the view that the explorer shows; when it changes, the new view gets the focus
     view = traitlets.Unicode("").tag(sync=True)
 

@@ -1,5 +1,5 @@
-// Panels: a label in detail. This file stands behind widgets.js in one module and uses what is defined there. What is
-// shown of a label, zoom, opacity, outlines and hidden classes, and what is compared with what, is known here only.
+// Panels: a label in detail. This file is appended to widgets.js in one module and uses what is defined there. Zoom,
+// opacity, outlines, hidden classes and which pictures are compared are kept here only, not in Python.
 
 class Layer {
   // A label map over a picture: a canvas of colours and, where the colours are those of the classes, one of outlines.
@@ -9,7 +9,7 @@ class Layer {
     for (const canvas of this.canvases) [canvas.width, canvas.height] = [width, height];
     const at = values => (x, y) => values[Math.floor(y * height) * width + Math.floor(x * width)];
     this.labels = unpack(map);
-    this.classAt = this.confidenceAt = () => undefined; // nothing is known before it is unpacked
+    this.classAt = this.confidenceAt = () => undefined; // before the maps are unpacked
     this.labels.then(labels => {
       this.classAt = at(labels);
     });
@@ -184,7 +184,7 @@ class PanelsView {
     for (const name of ["mousedown", "click", "dblclick"]) {
       this.dialog.addEventListener(name, event => event.stopPropagation()); // no cell is selected behind it
     }
-    this.dialog.addEventListener("pointerup", () => setTimeout(() => this.dialog.focus())); // the next key is heard
+    this.dialog.addEventListener("pointerup", () => setTimeout(() => this.dialog.focus())); // for the next key
   }
 
   enlarge(on) {
@@ -359,8 +359,8 @@ class PanelsView {
     return { x, y, box, stage, sheet };
   }
 
-  // Writes the class under the pointer beside each title, so that all maps are compared at one place, and how likely
-  // the network thinks it there.
+  // Writes the class under the pointer and the network's probability of it beside each title, so that all maps are
+  // compared at one place.
   name(at) {
     const names = new Map([[0, "background"], ...this.model.get("classes").map(item => [item.index, item.name])]);
     const inside = at && at.x >= 0 && at.y >= 0 && at.x < 1 && at.y < 1;
@@ -393,7 +393,7 @@ class PanelsView {
   }
 
   // A drag moves a zoomed picture, a double click shows it whole, the wheel zooms (in the notebook with Ctrl); a click
-  // asks for the class probabilities of a pixel, or chooses what is large.
+  // shows the class probabilities of a pixel, or chooses the large picture.
   followPointer(signal) {
     let drag = null;
     const on = (name, act) => this.panels.addEventListener(name, act, { signal, passive: false });
