@@ -19,7 +19,7 @@ import ipywidgets as widgets
 import numpy as np
 from filelock import Timeout
 
-from .correct import network_region, snapped
+from .correct import network_region, snap_to_edges
 from .detail import Detail, Networks, packed
 from .gallery import SCORES, Gallery, History, one_at_a_time, read_version, score_text
 from .grid import GIVEN, Controls, Pages
@@ -65,7 +65,7 @@ def class_choices(
 def _grown(detail, stroke, index):
     "A stroke grown to the photo's edges; slow."
     chances = detail.probabilities() if index < len(detail.classes) else None  # a network knows nothing of void
-    return snapped(detail.photo, stroke, index, chances)
+    return snap_to_edges(detail.photo, stroke, index, chances)
 
 
 def _network_sees(detail, index, x, y):
@@ -248,7 +248,7 @@ def _asked(detail, wanted):
     if not wanted():
         return {}
     time.sleep(PAUSE)
-    return detail.ask() if wanted() else {}
+    return detail.predict() if wanted() else {}
 
 
 def _listed(names, most=3):
@@ -268,7 +268,7 @@ class Explorer:
         self.lock, self.tasks, self.rested, self.unsorted = RLock(), [], 0.0, False
         self.page_size, self.name, self.version, self.detail, self.ahead = page_size, "", "", None, {}
         self.worker, self.reader, self.looker, self.watcher = (ThreadPoolExecutor(1) for _ in range(4))
-        self.keys, self.clock = Keys(heard=HEARD), Clock(going=True)
+        self.keys, self.clock = Keys(handled=HEARD), Clock(going=True)
         self.keys.on_msg(lambda _, message, buffers: self.press(**message))
         self.clock.on_msg(lambda _, message, buffers: self.look())
         self.head, self.status = widgets.HTML(), widgets.HTML()
@@ -611,7 +611,7 @@ class Explorer:
 
     def _answered(self, detail, answers):
         if detail is self.detail and answers:
-            detail.answers = answers
+            detail.predictions = answers
             self._draw_panels()
             if self.panels.mark:
                 self.click(*self.panels.mark)

@@ -202,7 +202,7 @@ class Learning:
         self.slider.observe(lambda _: self._draw_snapshot(), "value")
         self.play = widgets.Play(min=0, max=0, interval=700, tooltip="play the snapshots")
         widgets.jslink((self.play, "value"), (self.slider, "index"))
-        self.keys = Keys(heard=["ArrowLeft", "ArrowRight"])
+        self.keys = Keys(handled=["ArrowLeft", "ArrowRight"])
         self.keys.on_msg(lambda _, message, buffers: self.step(1 if message["key"] == "ArrowRight" else -1))
         self.picker = dropdown("Run", [(short_name(run), run) for run in dict.fromkeys(runs)], "260px")
         self.picker.observe(lambda change: self._pick(change["new"]), "value")
