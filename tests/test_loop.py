@@ -65,7 +65,7 @@ def test_look_correct_train_again_and_hand_over(explorer, page, project, labels)
     again = project / "runs" / f"{RUN}-again2"
     assert masks_of(again) == sorted(before) == read_corrected(again / "labels")
     compare(page)
-    hand_over(page, labels, before)
+    export(page, labels, before)
     assert page.errors() == []
     if folder := os.environ.get("SWSSS_PICTURES"):
         draw_picture(ROOT / folder / "explorer-loop.png")
@@ -114,9 +114,9 @@ def correct_three(page, labels):
 
 
 def train_again(page, stage, ends):
-    said = lambda: page.one(".swsss-onward").text  # noqa: E731
-    page.selects(".swsss-onward")[2].select_by_visible_text(stage)
-    field = page.one(".swsss-onward input[type=number]")
+    said = lambda: page.one(".swsss-actions").text  # noqa: E731
+    page.selects(".swsss-actions")[2].select_by_visible_text(stage)
+    field = page.one(".swsss-actions input[type=number]")
     field.click()
     control(page, "a")
     field.send_keys("20", Keys.ENTER)
@@ -139,13 +139,13 @@ def compare(page):
     page.keys("o")
 
 
-def hand_over(page, labels, before):
+def export(page, labels, before):
     "The corrected labels as COCO, read back: what the label folder holds, bit for bit."
-    lists = page.selects(".swsss-onward")
+    lists = page.selects(".swsss-actions")
     lists[0].select_by_visible_text("corrected")
     lists[1].select_by_visible_text("coco")
-    page.button("Hand over").click()
-    page.until(lambda: "labels (corrected) are in" in page.one(".swsss-onward").text, "the file")
+    page.button("Export").click()
+    page.until(lambda: "labels (corrected) are in" in page.one(".swsss-actions").text, "the file")
     classes = VOCFolder(read_json(labels.parent / "run.json")["data"]).classes
     with open_export(labels.with_name("labels-corrected-coco.json"), classes) as read:
         assert set(before) <= set(read)

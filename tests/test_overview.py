@@ -146,7 +146,7 @@ def test_two_runs(opened, page, truth):
 def test_a_circle_on_the_map_selects(opened, page, truth):
     open_tab(page, "Map")
     end = time.time() + 400  # a network looks at all photos first
-    while "Looking at the photos" in page.one(".swsss-overview").text and time.time() < end:
+    while "Computing features of the photos" in page.one(".swsss-overview").text and time.time() < end:
         time.sleep(1)
     page.until(lambda: page.all(".swsss-map-legend button"), "the map")
     canvas = page.one(".swsss-map canvas")
@@ -191,7 +191,7 @@ def test_a_run_is_followed_while_it_goes_on(opened, going, lab, page):
     text = lambda: page.one(".swsss-learning").text  # noqa: E731
     chart = lambda: page.all(".swsss-learning img")[0].get_attribute("src")  # noqa: E731
     page.until(lambda: "at iteration 390" in text() and "again every 5 s" in text(), "a run that goes on")
-    first = re.search(r"Looked at \S+,", text())[0]
+    first = re.search(r"Read at \S+,", text())[0]
     page.until(lambda: first not in text(), "another look")
     before = chart()
     metrics = going / "metrics.csv"

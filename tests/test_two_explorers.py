@@ -45,7 +45,7 @@ class Tab:
         self.explorer.correction.editor.send = self.hear
 
     def hear(self, message, buffers=()):
-        self.said = message.get("say", self.said)
+        self.said = message.get("status", self.said)
         self.version = message.get("version", self.version)
         if "theirs" in message:
             self.theirs = self.unpacked(buffers[0]) if buffers else None
@@ -78,13 +78,13 @@ class Tab:
 
     def ask(self, do, drawn=None, **more):
         message = {"do": do, "name": self.explorer.correction.editor.name, "version": self.version, **more}
-        self.explorer.correction.hear(message, [] if drawn is None else [packed(drawn)])
+        self.explorer.correction.on_message(message, [] if drawn is None else [packed(drawn)])
 
     def save(self, drawn):
         self.ask("save", drawn, seconds=5)
 
     def look(self):
-        self.explorer.look()
+        self.explorer.poll()
         self.explorer.wait()
 
 
@@ -474,9 +474,9 @@ def test_looks_are_far_apart_where_one_takes_long(tabs, monkeypatch):
     looked, news = [], first.explorer.gallery.news
     monkeypatch.setattr(first.explorer.gallery, "news", lambda: looked.append(1) or news())
     first.look()
-    monkeypatch.setattr(explore, "REST", 1e9)
+    monkeypatch.setattr(explore, "POLL_FACTOR", 1e9)
     for _ in range(3):
-        first.explorer.rested = min(first.explorer.rested, 0) if len(looked) < 2 else first.explorer.rested
+        first.explorer.next_poll = min(first.explorer.next_poll, 0) if len(looked) < 2 else first.explorer.next_poll
         first.look()
     assert len(looked) == 2 and first.explorer.clock.looked == 4, "each question is answered, few look"
 
@@ -563,7 +563,7 @@ def test_no_method_is_outside_of_the_lock():
         explore.Correction: set(),
         explore.Explorer: {"wait"},
         overview.Overview: {"wait"},
-        actions.Onward: {"_carefully", "_write", "_train"},
+        actions.Actions: {"_carefully", "_write", "_train"},
     }
     for kind, but in outside.items():
         methods = {name: method for name, method in vars(kind).items() if isfunction(method) and name[:2] != "__"}
@@ -592,7 +592,7 @@ def test_a_proposal_for_a_label_that_was_closed_meanwhile(results, monkeypatch):
 def test_an_export_is_of_one_moment(results, tabs, labels, monkeypatch):
     "A label is rejected while labels are handed over: it is in none of what is handed over."
     first, second = tabs
-    row, name, written = actions.Onward(first.explorer), first.explorer.pages.names[3], []
+    row, name, written = actions.Actions(first.explorer), first.explorer.pages.names[3], []
     export = actions.export_labels
 
     def meanwhile(*args):
@@ -605,9 +605,9 @@ def test_an_export_is_of_one_moment(results, tabs, labels, monkeypatch):
 
     monkeypatch.setattr(actions, "export_labels", meanwhile)
     row.form.value, row.which.value = "coco", "usable"
-    row.hand_over()
+    row.export()
     row.thread.submit(lambda: None).result()
-    assert written == [12, 11] and row.text.value.count("11 labels (usable)") == 1
+    assert written == [12, 11] and row.status.value.count("11 labels (usable)") == 1
 
 
 def test_stop_also_stops_the_step_that_has_not_begun(tmp_path, monkeypatch):

@@ -1,5 +1,5 @@
-// Correct a label, in a picture as large as the window. This file stands behind widgets.js in one module and uses what
-// is defined there. Strokes stay here; Python is asked to save, to snap to edges and for what the network sees.
+// Correct a label, in a picture as large as the window. This file is joined to widgets.js in one module and uses what
+// that defines. Drawing happens here; Python saves, grows strokes to edges, and runs the network.
 
 const VOID = 255;
 const IDLE = 15; // seconds without a hand on mouse or keys that still count as work
@@ -10,7 +10,7 @@ const TOOLS = [
   ["void", "v", "Void", "paint void: pixels that count nowhere"],
   ["polygon", "p", "Polygon", "click corners; Enter, a double click or the first corner closes it"],
   ["fill", "f", "Fill", "give a connected region the chosen class"],
-  ["wand", "w", "Network", "click: where the network sees the chosen class around this pixel"],
+  ["wand", "w", "Network", "click: the region around this pixel where the network predicts the chosen class"],
   ["move", "h", "Move", "drag the picture; also the middle button, or Space with any tool"],
 ];
 const BRUSHES = ["brush", "eraser", "void"];
@@ -160,10 +160,10 @@ class EditorView {
     for (const name of ["mousedown", "click", "dblclick"]) {
       this.dialog.addEventListener(name, event => event.stopPropagation(), { signal }); // no cell is selected behind it
     }
-    const hear = (message, buffers) => this.hear(message, buffers);
-    model.on("msg:custom", hear);
+    const onMessage = (message, buffers) => this.onMessage(message, buffers);
+    model.on("msg:custom", onMessage);
     signal.addEventListener("abort", () => {
-      model.off("msg:custom", hear);
+      model.off("msg:custom", onMessage);
       clearInterval(this.clock);
     });
     redraw(model, signal, {
@@ -290,19 +290,19 @@ class EditorView {
   }
 
   // Says which version of the label is known here: where that is not the one that is there, Python changes nothing.
-  ask(what, more = {}, buffers = []) {
+  request(what, more = {}, buffers = []) {
     this.model.send({ do: what, name: this.model.get("name"), version: this.version, ...more }, undefined, buffers);
   }
 
-  say(text) {
+  showStatus(text) {
     this.status.textContent = text;
   }
 
   async save(over = false) {
-    if (this.replaced && !over) return this.say("The label has changed: look at Theirs, then Save over, or Close.");
+    if (this.replaced && !over) return this.showStatus("The label has changed: see Theirs, then Save over, or Close.");
     const version = this.version; // as it is known now, whatever arrives while this is packed
-    this.say("Saving \u2026");
-    this.ask("save", { seconds: this.seconds, version }, [await pack(this.map.classes)]);
+    this.showStatus("Saving \u2026");
+    this.request("save", { seconds: this.seconds, version }, [await pack(this.map.classes)]);
   }
 
   // Somebody else has changed the label: shows what can be done about it. What was drawn stays.
@@ -318,21 +318,21 @@ class EditorView {
     this.map.classes.set(this.theirs);
     this.map.keep(box, before);
     this.repaint(box);
-    this.say("This is the newer label. Ctrl-Z brings yours back; Save over saves what is shown.");
+    this.showStatus("This is the newer label. Ctrl-Z brings yours back; Save over saves what is shown.");
   }
 
   leave() {
     if (this.map.done.length && !this.warned) {
       this.warned = true;
-      this.say("There are changes that are not saved: Ctrl-S saves them, Esc once more drops them.");
-    } else this.ask("leave");
+      this.showStatus("There are changes that are not saved: Ctrl-S saves them, Esc once more drops them.");
+    } else this.request("leave");
   }
 
   restore() {
-    this.ask("restore");
+    this.request("restore");
   }
 
-  async hear(message, buffers) {
+  async onMessage(message, buffers) {
     if (message.theirs === this.model.get("name") && this.map) {
       const theirs = buffers.length ? await unpack(buffers[0]) : null;
       if (message.theirs !== this.model.get("name")) return;
@@ -340,13 +340,13 @@ class EditorView {
       this.restoreButton.disabled = !this.model.get("corrected");
     }
     if (message.version !== undefined) this.version = message.version;
-    if (message.say !== undefined) this.say(message.say);
+    if (message.status !== undefined) this.showStatus(message.status);
     if (message.proposal !== this.model.get("name")) return;
     unpack(buffers[0]).then(mask => {
       if (!this.map) return;
       const found = new Selection(this.map.size, mask);
       this.propose(found.empty ? null : found, message.index);
-      this.say(
+      this.showStatus(
         found.empty ? "Nothing was found there." : "Enter keeps this, Esc drops it; a class makes it that class.",
       );
     });
@@ -453,7 +453,7 @@ class EditorView {
     this.stage.dataset.tool = tool;
     this.drawCursor();
     const [, , text, title] = TOOLS.find(([name]) => name === tool);
-    this.say(`${text}: ${title}. Wheel zooms, Shift-wheel or [ ] changes the brush, 0 to 9 choose a class.`);
+    this.showStatus(`${text}: ${title}. Wheel zooms, Shift-wheel or [ ] changes the brush, 0 to 9 choose a class.`);
   }
 
   choose(index) {
@@ -482,9 +482,9 @@ class EditorView {
   }
 
   async snap() {
-    if (!this.stroke) return this.say("Paint or draw something first: Snap grows the last stroke.");
-    this.say("Looking for edges \u2026");
-    this.ask("snap", { index: this.stroke.index }, [await pack(this.stroke.selection.mask)]);
+    if (!this.stroke) return this.showStatus("Paint or draw something first: Snap grows the last stroke.");
+    this.showStatus("Finding edges \u2026");
+    this.request("snap", { index: this.stroke.index }, [await pack(this.stroke.selection.mask)]);
   }
 
   closePolygon() {
@@ -625,19 +625,19 @@ class EditorView {
     if (!this.isInside(at)) return;
     if (this.tool === "region") this.pick(at);
     else if (this.tool === "fill") this.put(this.map.region(at), this.index);
-    else this.askNetwork(at);
+    else this.growFromNetwork(at);
   }
 
   pick(at) {
     this.propose(this.map.region(at));
     const names = new Map(this.model.get("classes").map(item => [item.index, item.name]));
-    this.say(`This is ${names.get(this.map.at(at)) ?? "void"} now: choose what it is.`);
+    this.showStatus(`This is ${names.get(this.map.at(at)) ?? "void"} now: choose what it is.`);
   }
 
-  askNetwork(at) {
+  growFromNetwork(at) {
     const [x, y] = [Math.floor(at.x), Math.floor(at.y)];
-    this.say("Asking the network \u2026");
-    this.ask("wand", { index: this.index, x, y });
+    this.showStatus("Running the network \u2026");
+    this.request("wand", { index: this.index, x, y });
   }
 
   addCorner(at) {

@@ -1,5 +1,5 @@
-// All labels at once: a confusion matrix, tables and a map of photos. This file stands behind widgets.js in one module
-// and uses what is defined there.
+// All labels at once: a confusion matrix, tables and a map of photos. This file is joined to widgets.js in one module
+// and uses what that defines.
 
 // The matrix: rows are the classes of the masks, columns those of the labels. Every cell is a button; the arrow keys go
 // from one to the next, and only one of them is reached by Tab.
@@ -9,7 +9,7 @@ class MatrixView {
     this.model = model;
     this.el = el;
     el.classList.add("swsss-matrix");
-    el.addEventListener("click", event => this.ask(event.target.closest("button")), { signal });
+    el.addEventListener("click", event => this.choose(event.target.closest("button")), { signal });
     el.addEventListener("keydown", event => this.onKey(event), { signal });
     redraw(model, signal, { counts: () => this.draw() });
   }
@@ -45,8 +45,8 @@ class MatrixView {
     const node = make("td", r === c ? "right" : "wrong");
     const percent = 100 * share;
     const button = make("button", "", percent >= 0.5 ? percent.toFixed(0) : pixels ? "<1" : "\u00b7");
-    const said = r === c ? `${names[r]}, labelled so` : `${names[r]} labelled ${names[c]}`;
-    button.title = `${said}: ${pixels ? percent.toPrecision(3) : 0}%, ${pixels.toLocaleString("en")} pixels`;
+    const text = `${names[r]} labelled ${r === c ? "correctly" : names[c]}`;
+    button.title = `${text}: ${pixels ? percent.toPrecision(3) : 0}%, ${pixels.toLocaleString("en")} pixels`;
     button.setAttribute("aria-label", button.title);
     Object.assign(button.dataset, { r, c });
     button.tabIndex = -1;
@@ -65,7 +65,7 @@ class MatrixView {
     if (button) button.tabIndex = 0;
   }
 
-  ask(button) {
+  choose(button) {
     if (!button) return;
     this.reach(button);
     for (const node of this.el.querySelectorAll(".chosen")) node.classList.remove("chosen");
@@ -90,7 +90,7 @@ class MatrixView {
   }
 }
 
-// A table: a click on a column sorts by it, another the other way round; a click on a row asks for it.
+// A table: a click on a column sorts by it, another click reverses the order; a click on a row sends its index.
 
 const MOST_ROWS = 200; // drawn at once, of the order chosen
 
