@@ -231,7 +231,7 @@ class Learning:
         self.slider.observe(lambda _: self._draw_snapshot(), "value")
         self.play = widgets.Play(min=0, max=0, interval=700, tooltip="play the snapshots")
         widgets.jslink((self.play, "value"), (self.slider, "index"))
-        self.keys = Keys(heard=["ArrowLeft", "ArrowRight"])
+        self.keys = Keys(handled=["ArrowLeft", "ArrowRight"])
         steps = {"ArrowLeft": -1, "ArrowRight": 1}
         self.keys.on_msg(lambda _, message, buffers: self.step(steps[message["key"]]))
         choices = [(short_name(run), run) for run in dict.fromkeys(runs)]

@@ -21,48 +21,53 @@ STATIC = files("swsss.explorer") / "static"
 
 
 def script(
-    *names,  # of files in swsss/explorer/static/, of which later ones use what earlier ones define
+    *names,  # of files in swsss/explorer/static/; later ones use what earlier ones define
 ) -> str:
-    "One module of several files."
+    "One JavaScript module of several files."
     return "\n".join((STATIC / name).read_text(encoding="utf-8") for name in names)
 
 
 class Keys(anywidget.AnyWidget):
-    "Hears keys for the explorer that it is in; `on_msg` callbacks get {'key', 'seen': title in the page, 'version'}."
+    "Keys pressed in the explorer around it; `on_msg` callbacks get {'key', 'seen', 'version'}."
 
     _esm = STATIC / "widgets.js"
     _css = STATIC / "widgets.css"
     part = traitlets.Unicode("keys").tag(sync=True)
-    heard = traitlets.List(traitlets.Unicode()).tag(sync=True)  # `KeyboardEvent.key`, letters lower; 'Ctrl+Shift+z'
-    view = traitlets.Unicode("").tag(sync=True)  # which of its views the explorer shows; another takes the focus
+    # the keys: `KeyboardEvent.key`, letters in lower case; 'Ctrl+Shift+z'
+    handled = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    # the view that the explorer shows; when it changes, the new view gets the focus
+    view = traitlets.Unicode("").tag(sync=True)
 
 
 class ThumbGrid(anywidget.AnyWidget):
-    "A page of thumbnails to select from; calls `on_msg` callbacks with {'open': name} when one is clicked."
+    "Thumbnails to select from; `on_msg` callbacks get {'open': name} when one is clicked."
 
     _esm = STATIC / "widgets.js"
     _css = STATIC / "widgets.css"
     part = traitlets.Unicode("thumbs").tag(sync=True)
-    items = traitlets.List().tag(sync=True)  # dicts of name, jpeg (bytes), score, strong, corrected, tags, error
+    # dicts of name, jpeg (bytes), score, strong, corrected, tags, error
+    items = traitlets.List().tag(sync=True)
     verdicts = traitlets.Dict().tag(sync=True)  # {name: 'accepted', 'rejected' or ''} of the items
     selected = traitlets.List(traitlets.Unicode()).tag(sync=True)  # names, of other pages too
-    drawn = traitlets.Int(0).tag(sync=True)  # another one when a label on the page has become another
-    empty = traitlets.Unicode("Nothing passes these filters.").tag(sync=True)  # what an empty page says
+    drawn = traitlets.Int(0).tag(sync=True)  # changes when a label on the page was replaced
+    empty = traitlets.Unicode("Nothing passes these filters.").tag(sync=True)  # on an empty page
 
 
 class Panels(anywidget.AnyWidget):
-    "Pictures side by side, or large (L); `on_msg` callbacks get {'x': ..., 'y': ...} of a pixel that is clicked."
+    "Pictures side by side, or large (L); `on_msg` callbacks get {'x', 'y'} of a clicked pixel."
 
     _esm = script("widgets.js", "panels.js")
     _css = STATIC / "panels.css"
     part = traitlets.Unicode("panels").tag(sync=True)
-    name = traitlets.Unicode("").tag(sync=True)  # of the image; another one is shown whole again
-    # dicts of title, note, base (picture), map, sure (zlib: classes; how likely in percent), shape, palette, wait
+    name = traitlets.Unicode("").tag(sync=True)  # of the image; another one resets the zoom
+    # dicts of title, note, base (the picture), map (classes, zlib), confidence (percent, zlib),
+    # shape, palette, and wait (text in place of a picture)
     panels = traitlets.List().tag(sync=True)
-    about = traitlets.Unicode("").tag(sync=True)  # what the large view says of the image
-    status = traitlets.Unicode("").tag(sync=True)  # and of what was done last; '' for its keys
-    size = traitlets.List([4, 3]).tag(sync=True)  # width, height of the photo in pixels; a panel may show it smaller
-    palette = traitlets.Bytes().tag(sync=True)  # 256 x RGB, of the panels that have none of their own
+    about = traitlets.Unicode("").tag(sync=True)  # heading of the large view
+    status = traitlets.Unicode("").tag(sync=True)  # its status line; '' shows its keys
+    # width, height of the photo in pixels; a panel may show it smaller
+    size = traitlets.List([4, 3]).tag(sync=True)
+    palette = traitlets.Bytes().tag(sync=True)  # 256 x RGB, for panels without their own
     classes = traitlets.List().tag(sync=True)  # dicts of index, name, colour (CSS)
     legend = traitlets.List().tag(sync=True)  # of the error map: dicts of name, colour
     mark = traitlets.List().tag(sync=True)  # x, y of the pixel clicked last, or nothing
@@ -72,29 +77,30 @@ class Panels(anywidget.AnyWidget):
 
 
 class Editor(anywidget.AnyWidget):
-    "A label as large as the window, to be corrected; `on_msg` callbacks get {'do': ..., 'name': ...} and buffers."
+    "A label as large as the window, to be corrected; `on_msg` callbacks get {'do', 'name'}."
 
     _esm = script("widgets.js", "editor.js")
     _css = STATIC / "editor.css"
     part = traitlets.Unicode("editor").tag(sync=True)
     name = traitlets.Unicode("").tag(sync=True)  # of the image; '' closes the view
-    base = traitlets.Bytes().tag(sync=True)  # the photo, as a browser takes it
+    base = traitlets.Bytes().tag(sync=True)  # the photo, encoded
     map = traitlets.Bytes().tag(sync=True)  # zlib, the label at its own size
     size = traitlets.List([4, 3]).tag(sync=True)  # width, height of the label in pixels
     palette = traitlets.Bytes().tag(sync=True)  # 256 x RGB
-    classes = traitlets.List().tag(sync=True)  # dicts of index, name, colour (CSS), tagged; the photo's own first
-    corrected = traitlets.Bool(False).tag(sync=True)  # whether there is a network's own label to go back to
-    version = traitlets.Unicode("").tag(sync=True)  # of the label; what is saved says which one it was drawn on
+    # dicts of index, name, colour (CSS), tagged; the tagged classes first
+    classes = traitlets.List().tag(sync=True)
+    corrected = traitlets.Bool(False).tag(sync=True)  # whether a network's own label was kept
+    version = traitlets.Unicode("").tag(sync=True)  # of the label that is being corrected
     seconds = traitlets.Int(0).tag(sync=True)  # spent on this label before
 
 
 class Clock(anywidget.AnyWidget):
-    "Calls `on_msg` callbacks every few seconds while it is seen and `going`; each must count `looked` up."
+    "Calls `on_msg` callbacks every few seconds while on the screen; each must raise `looked`."
 
     _esm = STATIC / "clock.js"
-    going = traitlets.Bool(False).tag(sync=True)
-    seconds = traitlets.Float(5.0).tag(sync=True)  # from one question to the next
-    looked = traitlets.Int(0).tag(sync=True)  # questions answered
+    going = traitlets.Bool(False).tag(sync=True)  # False: no calls
+    seconds = traitlets.Float(5.0).tag(sync=True)  # from one call to the next
+    looked = traitlets.Int(0).tag(sync=True)  # calls that are done; the next one waits for this
 
 # %% ../../nbs/explorer/34_widgets.ipynb #b587e17b
 def dropdown(
@@ -111,7 +117,7 @@ def button(
     text: str,  # on it
     tooltip: str,
     clicked: Callable,  # called without arguments
-    key: str = "",  # a click in the browser is heard as this key, which says what was in sight
+    key: str = "",  # a click in the browser reports this key, with what was on the screen
 ) -> widgets.Button:
     "A button as wide as its text."
     made = widgets.Button(description=text, tooltip=tooltip, layout=widgets.Layout(width="auto"))
@@ -131,7 +137,7 @@ def row(
 
 
 def explorer_box(
-    *children,  # widgets from top to bottom; `Keys` among them hears all of these
+    *children,  # widgets from top to bottom; `Keys` among them serves all of these
 ) -> widgets.VBox:
     "The frame of an explorer, which has the focus when a key is pressed."
     for child in children:
@@ -145,9 +151,9 @@ def explorer_box(
 def title_html(
     name: str,  # in bold
     parts: list,  # texts after it, '' for none
-    version: str = "",  # of what is shown under it; a key that is pressed says so
+    version: str = "",  # of what is shown under it; `Keys` reports it with each key
 ) -> str:
-    "A heading and what there is to say about it."
+    "A heading: a name in bold and texts after it."
     rest = " · ".join(escape(part) for part in parts if part)
     bold = f"<b data-version='{escape(version)}'>{escape(name)}</b>"
     return f"<div class='swsss-head'>{bold} &nbsp;<span class='swsss-dim'>{rest}</span></div>"
@@ -155,7 +161,7 @@ def title_html(
 # %% ../../nbs/explorer/34_widgets.ipynb #715f5a8e
 def shown_live(
     widget: widgets.Widget,  # what a person gets
-    text: str,  # what is written where nobody is there
+    text: str,  # what is shown without a person
     **kwargs,  # of IPython's display
 ) -> dict:  # MIME type -> content
     "A widget for a front end with a person at it, a sentence elsewhere."

@@ -1,5 +1,5 @@
-// Asks Python every few seconds to look again, while there is something to wait for and the page is seen. Where there is
-// no page, as under papermill, nobody asks; and no question is sent before the last one is answered.
+// Sends Python a message every few seconds to check for changes, while `going` is true and the page is on the screen.
+// Without a page, as under papermill, nothing is sent; and no message before the last one is answered.
 
 export default {
   render({ model, el }) {
@@ -7,7 +7,7 @@ export default {
     const answered = () => {
       waiting = false;
     };
-    const ask = () => {
+    const send = () => {
       if (!model.get("going") || waiting || document.hidden || !el.isConnected) return;
       waiting = true;
       try {
@@ -16,7 +16,7 @@ export default {
         clearInterval(timer); // the kernel that could answer is gone
       }
     };
-    const timer = setInterval(ask, 1000 * model.get("seconds"));
+    const timer = setInterval(send, 1000 * model.get("seconds"));
     model.on("change:looked", answered);
     return () => {
       clearInterval(timer);

@@ -1,21 +1,21 @@
-// Panels: a label in detail. This file stands behind widgets.js in one module and uses what is defined there. What is
-// shown of a label, zoom, opacity, outlines and hidden classes, and what is compared with what, is known here only.
+// Panels: a label in detail. This file is appended to widgets.js in one module and uses what is defined there. Zoom,
+// opacity, outlines, hidden classes and which pictures are compared are kept here only, not in Python.
 
 class Layer {
   // A label map over a picture: a canvas of colours and, where the colours are those of the classes, one of outlines.
-  constructor({ map, sure, shape: [width, height], palette }) {
+  constructor({ map, confidence, shape: [width, height], palette }) {
     this.fill = make("canvas", "swsss-fill");
     this.line = palette ? null : make("canvas", "swsss-line");
     for (const canvas of this.canvases) [canvas.width, canvas.height] = [width, height];
     const at = values => (x, y) => values[Math.floor(y * height) * width + Math.floor(x * width)];
     this.labels = unpack(map);
-    this.classAt = this.sureAt = () => undefined; // nothing is known before it is unpacked
+    this.classAt = this.confidenceAt = () => undefined; // before the maps are unpacked
     this.labels.then(labels => {
       this.classAt = at(labels);
     });
-    if (sure) {
-      unpack(sure).then(percent => {
-        this.sureAt = at(percent);
+    if (confidence) {
+      unpack(confidence).then(percent => {
+        this.confidenceAt = at(percent);
       });
     }
   }
@@ -184,7 +184,7 @@ class PanelsView {
     for (const name of ["mousedown", "click", "dblclick"]) {
       this.dialog.addEventListener(name, event => event.stopPropagation()); // no cell is selected behind it
     }
-    this.dialog.addEventListener("pointerup", () => setTimeout(() => this.dialog.focus())); // the next key is heard
+    this.dialog.addEventListener("pointerup", () => setTimeout(() => this.dialog.focus())); // for the next key
   }
 
   enlarge(on) {
@@ -359,15 +359,16 @@ class PanelsView {
     return { x, y, box, stage, sheet };
   }
 
-  // Writes the class under the pointer beside each title, so that all maps are compared at one place, and how likely
-  // the network thinks it there.
+  // Writes the class under the pointer and the network's probability of it beside each title, so that all maps are
+  // compared at one place.
   name(at) {
     const names = new Map([[0, "background"], ...this.model.get("classes").map(item => [item.index, item.name])]);
     const inside = at && at.x >= 0 && at.y >= 0 && at.x < 1 && at.y < 1;
     for (const { layer, node } of this.drawn) {
       const known = inside && layer?.line ? names.get(layer.classAt(at.x, at.y)) : undefined;
-      const sure = known && layer.sureAt(at.x, at.y);
-      node.querySelector(".swsss-under").textContent = known ? known + (sure === undefined ? "" : ` ${sure}%`) : "";
+      const confidence = known && layer.confidenceAt(at.x, at.y);
+      const percent = confidence === undefined ? "" : ` ${confidence}%`;
+      node.querySelector(".swsss-under").textContent = known ? known + percent : "";
     }
   }
 
@@ -392,7 +393,7 @@ class PanelsView {
   }
 
   // A drag moves a zoomed picture, a double click shows it whole, the wheel zooms (in the notebook with Ctrl); a click
-  // asks for the class probabilities of a pixel, or chooses what is large.
+  // shows the class probabilities of a pixel, or chooses the large picture.
   followPointer(signal) {
     let drag = null;
     const on = (name, act) => this.panels.addEventListener(name, act, { signal, passive: false });

@@ -1,5 +1,5 @@
-// The widgets of swsss.widgets, drawn in the browser. anywidget gives each widget one module and resolves no import
-// between files, so the widgets share this one; the trait `part` says which of them is meant.
+// The widgets of swsss.explorer.widgets, drawn in the browser. anywidget gives each widget one module and resolves no
+// import between files, so the widgets share this one; the trait `part` selects one of them.
 
 const TYPING = "input, textarea, select, [contenteditable=true], [role=slider]";
 
@@ -102,19 +102,19 @@ function slider(text, [min, max, step], value, moved) {
   return node;
 }
 
-// The title that a person sees and the version of the label under it; in the grid how often labels in it have become
-// others. The page is asked, not a trait: traits arrive one by one, and a verdict must be on what was in sight when the
-// key was pressed.
+// The title on the screen and the version of the label under it; in the grid how often its labels were replaced. They
+// are read from the page, not from a trait: traits arrive one by one, and a verdict must be on what was on the screen
+// when the key was pressed.
 function inSight(root) {
   const title = root.querySelector(".swsss-head b");
   if (title?.getClientRects().length) return { seen: title.textContent, version: title.dataset.version };
   return { seen: "", version: root.querySelector(".swsss-thumbs")?.dataset.drawn };
 }
 
-// Keys for the whole explorer. They are heard wherever the focus is inside it, except in fields that need them, and
-// no key without Ctrl or Alt goes on to the notebook, where X cuts a cell and D D deletes one. What is done with the
-// mouse gives the focus back to the explorer, so that the next key is heard. A button that has a key is heard as that
-// key, so that a click, too, says what was in sight.
+// Keys for the whole explorer. They work wherever the focus is inside it, except in fields that need them, and no key
+// without Ctrl or Alt goes on to the notebook, where X cuts a cell and D D deletes one. After a click the explorer gets
+// the focus back, so that the next key works. A button with a key sends that key, so that a click, too, is sent with
+// what was on the screen.
 
 function drawKeys({ model, el, signal }) {
   inExplorer(el, signal, root => {
@@ -125,11 +125,11 @@ function drawKeys({ model, el, signal }) {
     // Notebook 7 acts on keys on their way down, before they come here; this attribute of Lumino's holds it off.
     const holdOff = event => {
       if (!root.contains(event.target)) return;
-      const ours = !(event.ctrlKey || event.metaKey || event.altKey) || model.get("heard").includes(pressed(event));
+      const ours = !(event.ctrlKey || event.metaKey || event.altKey) || model.get("handled").includes(pressed(event));
       root.toggleAttribute("data-lm-suppress-shortcuts", ours);
     };
     window.addEventListener("keydown", holdOff, { signal, capture: true });
-    // Enter and Esc leave a field; ipywidgets' own let no key come up from theirs, so they are heard on the way down.
+    // Enter and Esc leave a field; ipywidgets' own let no key come up from theirs, so this listens on the way down.
     const leave = event => {
       byMouse = false;
       if (!event.target.closest(TYPING)) return;
@@ -139,7 +139,7 @@ function drawKeys({ model, el, signal }) {
     on("keydown", event => {
       const key = pressed(event);
       if (!event.ctrlKey && !event.metaKey && !event.altKey) event.stopPropagation();
-      if (event.target.closest(TYPING) || !model.get("heard").includes(key)) return;
+      if (event.target.closest(TYPING) || !model.get("handled").includes(key)) return;
       event.preventDefault();
       event.stopPropagation();
       model.send({ key, ...inSight(root) });
@@ -173,7 +173,7 @@ function drawKeys({ model, el, signal }) {
   });
 }
 
-// A page of thumbnails. The verdict is a coloured edge with a sign, since colour alone does not reach every eye. A
+// A page of thumbnails. The verdict is a coloured edge with a sign, since not everybody can tell the colours apart. A
 // click opens a label; Shift, Ctrl, Space or a rectangle drawn with the mouse select several.
 
 const SIGNS = { accepted: "\u2713", rejected: "\u2717" };
