@@ -1,4 +1,4 @@
-"""The whole way in one notebook: judge, correct, train again, see what it gained, hand over.
+"""The whole way in one notebook: judge, correct, train again, see what it gained, export.
 
 With SWSSS_PICTURES=nbs/images the picture of it for the README is written there.
 """

@@ -590,7 +590,7 @@ def test_a_proposal_for_a_label_that_was_closed_meanwhile(results, monkeypatch):
 
 
 def test_an_export_is_of_one_moment(results, tabs, labels, monkeypatch):
-    "A label is rejected while labels are handed over: it is in none of what is handed over."
+    "A label is rejected while labels are exported: the export does not hold it."
     first, second = tabs
     row, name, written = actions.Actions(first.explorer), first.explorer.pages.names[3], []
     export = actions.export_labels
@@ -611,7 +611,7 @@ def test_an_export_is_of_one_moment(results, tabs, labels, monkeypatch):
 
 
 def test_stop_also_stops_the_step_that_has_not_begun(tmp_path, monkeypatch):
-    "Pressed between two steps, when no process runs that could be told."
+    "Pressed between two steps, when no process runs that could get the signal."
     steps, begun = actions.Steps(), []
 
     def step(verb, *args):

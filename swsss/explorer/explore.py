@@ -69,7 +69,8 @@ def _choice(c, detail, palette):
 def _grow_stroke(detail, stroke, index):
     "A stroke grown to the photo's edges; slow."
     is_class = index < len(detail.classes)  # networks do not predict void
-    return snap_to_edges(detail.photo, stroke, index, detail.probabilities() if is_class else None)
+    probabilities = detail.probabilities() if is_class else None
+    return snap_to_edges(detail.photo, stroke, index, probabilities)
 
 
 def _network_region(detail, index, x, y):
@@ -659,9 +660,9 @@ class Explorer:
         submit = self.reader.submit
         self.read_ahead = {n: submit(Detail, self.gallery, self.networks, n) for n in following}
 
-    def _show_predictions(self, detail, answers):
-        if detail is self.detail and answers:
-            detail.predictions = answers
+    def _show_predictions(self, detail, predictions):
+        if detail is self.detail and predictions:
+            detail.predictions = predictions
             self._draw_panels()
             if self.panels.mark:
                 self.click(*self.panels.mark)
@@ -829,7 +830,7 @@ class Explorer:
         "The open label's place in the grid, the number of judged labels there, and its tags."
         name, names, rows = self.name, self.pages.names, self.gallery.judgements.rows.values()
         place = f"{names.index(name) + 1:,} of {len(names):,}" if name in names else ""
-        judged = sum(bool(row["verdict"]) and row["name"] in self.pages.known for row in rows)
+        judged = sum(bool(row["verdict"]) and row["name"] in self.pages.name_set for row in rows)
         return [place, f"{judged:,} judged", ", ".join(self.gallery.tag_names(name))]
 
     def _scores(self):

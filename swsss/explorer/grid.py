@@ -118,7 +118,7 @@ class Pages:
         self.gallery, self.size, self.lock, self.drawn = gallery, size, gallery.lock, {}
         self.thumbs = Thumbnails(gallery.folder, gallery.label_dir)
         self.grid, self.text, self.legend = ThumbGrid(), widgets.HTML(), widgets.HTML()
-        self.names, self.known, self.number, self.sort = [], set(), 0, "name"
+        self.names, self.name_set, self.number, self.sort = [], set(), 0, "name"
         self.grid.on_msg(lambda _, message, buffers: opened(message["open"]))
         previous = button("‹", "previous page (←)", lambda: self.turn(-1))
         following = button("›", "next page (→)", self.turn)
@@ -142,8 +142,8 @@ class Pages:
         near: str = "",  # a name whose page is shown; '' keeps the page, as far as there are pages
     ):
         "Show these names, and keep those of the selection that are among them."
-        self.names, self.known, self.sort = names, set(names), sort
-        if near in self.known:
+        self.names, self.name_set, self.sort = names, set(names), sort
+        if near in self.name_set:
             self.number = names.index(near) // self.size
         self.grid.selected = self.selected
         self.turn(0)
@@ -153,7 +153,7 @@ class Pages:
         names: list[str],  # of new labels
     ):
         "Add labels at the end, where they stay until the next sort."
-        self.names, self.known = [*self.names, *names], self.known.union(names)
+        self.names, self.name_set = [*self.names, *names], self.name_set.union(names)
         self._count()
 
     def turn(

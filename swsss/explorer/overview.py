@@ -140,11 +140,11 @@ def photo_map(
 ) -> np.ndarray:  # (N, 2) float32 in 0..1, nan for a photo without features
     "The place of each photo on the map: the first two principal components."
     there = features.any(1)
-    known = features[there].astype(np.float64)
-    known -= known.mean(0) if len(known) else 0
-    axes = np.linalg.svd(known.T @ known, hermitian=True)[0][:, :2]
+    rows = features[there].astype(np.float64)
+    rows -= rows.mean(0) if len(rows) else 0
+    axes = np.linalg.svd(rows.T @ rows, hermitian=True)[0][:, :2]
     axes *= np.sign(axes[np.abs(axes).argmax(0), [0, 1]])  # the same signs every time
-    at = known @ axes
+    at = rows @ axes
     at -= at.min(0, initial=0)
     places = np.full((len(features), 2), np.nan, np.float32)
     places[there] = at / np.maximum(at.max(0, initial=0), 1e-9)
@@ -370,7 +370,7 @@ class Overview:
     def _select(self, circled, add):
         "Select labels in the grid, and report how many of them it does not show."
         pages = self.explorer.pages
-        in_grid = [name for name in circled if name in pages.known]
+        in_grid = [name for name in circled if name in pages.name_set]
         pages.grid.selected = pages.selected * add + in_grid
         pages.show(pages.names, pages.sort, near=next(iter(pages.selected), ""))
         hidden = len(circled) - len(in_grid)

@@ -1,4 +1,4 @@
-// Correct a label, in a picture as large as the window. This file is joined to widgets.js in one module and uses what
+// Correct a label, in a picture as large as the window. This file is appended to widgets.js in one module and uses what
 // that defines. Drawing happens here; Python saves, grows strokes to edges, and runs the network.
 
 const VOID = 255;

@@ -1,4 +1,4 @@
-// All labels at once: a confusion matrix, tables and a map of photos. This file is joined to widgets.js in one module
+// All labels at once: a confusion matrix, tables and a map of photos. This file is appended to widgets.js in one module
 // and uses what that defines.
 
 // The matrix: rows are the classes of the masks, columns those of the labels. Every cell is a button; the arrow keys go
