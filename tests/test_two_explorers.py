@@ -476,8 +476,10 @@ def test_looks_are_far_apart_where_one_takes_long(tabs, monkeypatch):
     first.look()
     monkeypatch.setattr(explore, "POLL_FACTOR", 1e9)
     for _ in range(3):
-        first.explorer.next_poll = min(first.explorer.next_poll, 0) if len(looked) < 2 else first.explorer.next_poll
-        first.look()
+        if len(looked) < 2:
+            first.explorer.next_poll = 0.0
+        first.explorer.tick()
+        first.explorer.wait()
     assert len(looked) == 2 and first.explorer.clock.looked == 4, "each question is answered, few look"
 
 

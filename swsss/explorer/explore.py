@@ -302,7 +302,7 @@ class Explorer:
         self.sorter, self.poller = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         self.keys, self.clock = Keys(handled=KEYS), Clock(going=True)
         self.keys.on_msg(lambda _, message, buffers: self.press(**message))
-        self.clock.on_msg(lambda _, message, buffers: self.poll())
+        self.clock.on_msg(lambda _, message, buffers: self.tick())
         self._build_head()
         self._build_detail()
         self._build_buttons()
@@ -393,14 +393,18 @@ class Explorer:
         self.pages.number, self.name = 0, ""
         self._show_grid(sort_anew=True)
 
-    def poll(self):
-        "Show what others have changed in the folder; the page calls this every few seconds."
+    def tick(self):
+        "Poll, unless the last poll took long; the page calls this every few seconds."
         if time.monotonic() < self.next_poll:
             self.clock.looked += 1
         else:
-            then = self._follow(self.gallery, time.monotonic())
-            work = {"failed": self._poll_failed, "worker": self.poller}
-            self._in_background(self.gallery.news, then=then, **work)
+            self.poll()
+
+    def poll(self):
+        "Show what others have changed in the folder."
+        then = self._follow(self.gallery, time.monotonic())
+        work = {"failed": self._poll_failed, "worker": self.poller}
+        self._in_background(self.gallery.news, then=then, **work)
 
     def show_only(
         self,
