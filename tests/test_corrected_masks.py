@@ -25,16 +25,15 @@ SMALL = {
 }
 
 
-def papermill(home, verb, **parameters):
-    "Run a verb on one core, with its runs at home."
-    return run_notebook_command(
-        verb, home / f"{verb}.ipynb", runs=str(home / "runs"), device="cpu", threads=1, **parameters
-    )
+def papermill(home, notebook, **parameters):
+    "Run a notebook on one core, with its runs at home."
+    how = {"runs": str(home / "runs"), "device": "cpu", "threads": 1}
+    return run_notebook_command(notebook, home / f"{notebook}.ipynb", **how, **parameters)
 
 
 @pytest.fixture
 def home(tmp_path):
-    "A folder with labels that know nothing: all background."
+    "A folder with labels that are all background."
     folder = VOCFolder(draw_demo(tmp_path / "demo", strong=3, weak=5, val=2))
     for name in folder.listed("trainaug"):
         write_labels(tmp_path / "labels" / f"{name}.png", np.zeros((64, 64), np.uint8))

@@ -36,7 +36,8 @@ def test_out_as_coco_corrected_and_in_again(home):
     done, said = export_labels(home / "1.ipynb", **place, format="coco")
     assert done, said
     out = home / "labels-usable-coco.json"
-    assert f"4 labels (usable) in {out}" in said and f"-p labels {home / 'labels'} -p read FILE" in said
+    back = f"-p labels {home / 'labels'} -p data {home / 'demo'} -p read FILE"  # as it is accepted
+    assert f"4 labels (usable) in {out}" in said and back in said
     coco = COCO(out)  # as other people read it
     assert sorted(one["name"] for one in coco.imgs.values()) == sorted({*names} - {names[1]})
     for image in coco.imgs.values():

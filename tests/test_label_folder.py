@@ -458,7 +458,7 @@ def test_a_label_that_another_program_put_there_is_nobodys_and_stays(folder, lab
     if keeps_chunk:
         replace_photo(folder, "a", SIZE)  # so that the label would be made anew
     label(labels, folder)
-    assert "1 labels were put there by another program and are nobody's: a. They stay" in capsys.readouterr().out
+    assert "1 labels were put there by another program, their maker is unknown: a. They stay" in capsys.readouterr().out
     assert pixels_are(labels, "a", drawn_there) and read_corrected(labels) == []
     assert network_label(labels, "a").is_file()
     write_corrected(labels, [("a", drawn(1))])
@@ -548,7 +548,7 @@ def test_a_photo_of_another_size_is_noticed_in_folders_of_earlier_versions(tmp_p
         export_labels(label_dir, photos, tmp_path / "out.zip", "voc")
     label(label_dir, photos)
     assert read_labels(label_dir / "b.png").shape == (16, 20) and kept_labels(label_dir, "b")
-    assert "nobody's: b. They are in kept/ now" in capsys.readouterr().out
+    assert "unknown: b. They are in kept/ now" in capsys.readouterr().out
     assert export_labels(label_dir, photos, tmp_path / "out.zip", "voc") == len(photos.names)
 
 

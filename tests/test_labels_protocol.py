@@ -5,10 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import nbformat
 import pandas as pd
 import pytest
 import torch
+from run_notebook_command import run_notebook_command
 
 from swsss.method.model import PUBLISHED_NAMES, DeepLabV3Plus
 from swsss.photos.demo import draw_demo
@@ -19,13 +19,11 @@ from swsss.photos.images import write_labels
 ROOT = Path(__file__).parent.parent
 
 
-def papermill(verb, out, **parameters):
-    "Run a verb; what its executed notebook printed."
-    command = [sys.executable, "-m", "papermill", ROOT / "nbs" / f"{verb}.ipynb", out, "--no-progress-bar"]
-    done = subprocess.run([*command, "-y", json.dumps(parameters)], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    outputs = (output for cell in nbformat.read(out, 4).cells for output in cell.get("outputs", []))
-    return "".join(output.get("text", "") for output in outputs)
+def run(notebook, out, **parameters):
+    "What an executed notebook printed; an AssertionError with its error where it failed."
+    done, printed = run_notebook_command(notebook, out, **parameters)
+    assert done, printed
+    return printed
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +38,7 @@ def test_run_all_goes_on_and_redoes_only_what_it_must(home):
     quick = {"iterations": 2, "workers": 0}
     parameters = {"data": str(home / "demo"), "runs": str(home / "runs"), "name": "all", "recipe": "demo"}
     parameters |= {"splits": 9, "flip": False, "train": {**quick, "longest_side": 48}, "retrain": quick}
-    printed = papermill("run_all", home / "1.ipynb", **parameters)
+    printed = run("run_all", home / "1.ipynb", **parameters)
     assert "done before" not in printed and "were cut" in printed
     results = pd.read_csv(home / "runs/all/results.csv", index_col="split")
     assert list(results.index) == list(results["masks"]) == [4]  # 9 is cut to the 4 there are
@@ -50,12 +48,12 @@ def test_run_all_goes_on_and_redoes_only_what_it_must(home):
     assert len(measured) == 2 and all(each == [1.0] for each in scales)  # photos are seen reduced
     weights = (home / "runs/all/4-retrain/hybrid.safetensors").read_bytes()
 
-    printed = papermill("run_all", home / "2.ipynb", **parameters)
+    printed = run("run_all", home / "2.ipynb", **parameters)
     assert printed.count("done before") == 4
     pd.testing.assert_frame_equal(pd.read_csv(home / "runs/all/results.csv", index_col="split"), results)
 
     (home / "runs/all/4/make_labels.ipynb").unlink()  # its labels are there, so writing them again is quick
-    printed = papermill("run_all", home / "3.ipynb", **parameters)
+    printed = run("run_all", home / "3.ipynb", **parameters)
     assert printed.count("done before") == 2
     assert (home / "runs/all/4-retrain/hybrid.safetensors").read_bytes() == weights
 
@@ -66,7 +64,7 @@ def test_labels_of_a_colleague_are_enough_for_stage_2(home):
         write_labels(export / "SegmentationClass" / f"{name}.png", folder.labels(name))
     parameters = {"data": str(home / "demo"), "runs": str(home / "runs"), "labels": str(export), "recipe": "demo"}
     parameters |= {"split": 3, "iterations": 2, "workers": 0, "scales": 1, "flip": False}
-    printed = papermill("retrain", home / "own.ipynb", **parameters)
+    printed = run("retrain", home / "own.ipynb", **parameters)
     assert "3 true masks and 5 labels" in printed and "2 photos of trainaug left out" in printed
     about = json.loads((home / "runs/demo-retrain/stage2.json").read_text())
     assert (about["masks"], about["trained_on"], about["made_by"]) == (
@@ -86,22 +84,22 @@ def test_a_published_file_is_evaluated_by_the_same_notebook(home):
 
     torch.save({published_name(key): value for key, value in network.state_dict().items()}, home / "sub92_retrain.pth")
     parameters = {"data": str(home / "demo"), "runs": str(home / "runs"), "weights": str(home / "sub92_retrain.pth")}
-    printed = papermill("evaluate", home / "published.ipynb", **parameters, with_tags=False, scales=1, flip=False)
+    printed = run("evaluate", home / "published.ipynb", **parameters, with_tags=False, scales=1, flip=False)
     assert "sub92_retrain: mIoU" in printed and "without tags, one scale, no flips, CRF off" in printed
     (entry,) = json.loads((home / "runs/sub92_retrain/evaluation.json").read_text()).values()
     assert (entry["with_tags"], entry["crf"], len(entry["iou"])) == (False, False, 11)
 
 
 def test_an_unknown_parameter_ends_the_run_before_anything_is_read(home):
-    for verb in ("evaluate", "make_labels", "retrain", "run_all"):
+    for notebook in ("evaluate", "make_labels", "retrain", "run_all"):
         with pytest.raises(AssertionError, match="unknown parameter 'scale'"):
-            papermill(verb, home / "wrong.ipynb", data=str(home / "nowhere"), scale=1)
+            run(notebook, home / "wrong.ipynb", data=str(home / "nowhere"), scale=1)
 
 
 def test_the_newest_run_is_never_the_retrained_one(home):
     "Step 2 of the README, given again after step 3."
     assert max((home / "runs/all").glob("*/metrics.csv"), key=lambda p: p.stat().st_mtime).parent.name == "4-retrain"
-    printed = papermill("make_labels", home / "again.ipynb", runs=str(home / "runs"), scales=1, flip=False)
+    printed = run("make_labels", home / "again.ipynb", runs=str(home / "runs"), scales=1, flip=False)
     assert f"to {home / 'runs/all/4/labels'}" in printed and "10 of 10 labels are there already" in printed
 
 
@@ -112,13 +110,13 @@ def test_two_lists_of_one_name_are_refused_before_training(home):
     lists = f"{home}/a/labeled.txt,{home}/b/labeled.txt"
     parameters = {"data": str(home / "demo"), "runs": str(home / "none"), "splits": lists}
     with pytest.raises(AssertionError, match="two lists are named labeled and would share a run folder"):
-        papermill("run_all", home / "twice.ipynb", **parameters)
+        run("run_all", home / "twice.ipynb", **parameters)
     assert not (home / "none").exists()
 
 
-@pytest.mark.parametrize(("verb", "more"), [("train_pct", ["-p", "split", "2"]), ("run_all", [])])
-def test_names_that_papermill_read_as_numbers_are_refused(home, verb, more):
-    command = [sys.executable, "-m", "papermill", ROOT / "nbs" / f"{verb}.ipynb", home / "number.ipynb"]
+@pytest.mark.parametrize(("notebook", "more"), [("train_pct", ["-p", "split", "2"]), ("run_all", [])])
+def test_names_that_papermill_read_as_numbers_are_refused(home, notebook, more):
+    command = [sys.executable, "-m", "papermill", ROOT / "nbs" / f"{notebook}.ipynb", home / "number.ipynb"]
     command += ["-p", "data", home / "demo", "-p", "runs", home / "none", "-p", "name", "007", *more]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1 and "pass it as `-r name TEXT`" in done.stderr[-300:]

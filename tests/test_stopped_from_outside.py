@@ -150,9 +150,9 @@ def test_a_minute_at_most_is_lost(demo, run):
 
 OUTER = """
 from pathlib import Path
-from swsss.runs import notebook as verbs
-verbs.notebook_command = lambda *_: {command!r}
-verbs.run_step("train_pct", Path({notebook!r}), {{}})
+from swsss.runs import notebook
+notebook.notebook_command = lambda *_: {command!r}
+notebook.run_step("train_pct", Path({notebook!r}), {{}})
 """
 
 

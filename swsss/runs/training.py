@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SELF_TRAINING_LR', 'build_networks', 'build_optimizer', 'check_shared_memory', 'load_batches', 'record_pass',
-           'images_a_pass', 'require_more_than_one', 'find_classifier', 'begin_phase', 'run_batches', 'step_losses',
+           'images_per_pass', 'require_more_than_one', 'find_classifier', 'begin_phase', 'run_batches', 'step_losses',
            'require_finite', 'measure', 'graceful_stop', 'train']
 
 # %% ../../nbs/runs/21_training.ipynb #ba84b0da
@@ -37,8 +37,20 @@ from swsss.method.model import (
     require_network_classes,
 )
 from ..method.pct import Losses, forward_halves, pct_losses, supervised_losses
-from ..method.recipe import LossRecipe, NetworkRecipe, OptimizerRecipe, Phase, Recipe, SelfTrainingRecipe
-from ..method.self_training import class_prior_bias, classifier_losses, pseudo_label_losses, write_round_labels
+from swsss.method.recipe import (
+    LossRecipe,
+    NetworkRecipe,
+    OptimizerRecipe,
+    Phase,
+    Recipe,
+    SelfTrainingRecipe,
+)
+from swsss.method.self_training import (
+    class_prior_bias,
+    classifier_losses,
+    pseudo_label_losses,
+    write_round_labels,
+)
 from ..photos.files import find_device, project_path
 from ..photos.folder import VOCFolder
 from .run_folder import Run, networks_of
@@ -48,14 +60,16 @@ def build_networks(
     recipe: NetworkRecipe,
     num_classes: int,  # background included
     names: tuple[str, ...] = ("hybrid", "pseudo"),
-    longest_side: int = 0,  # pixels: the size that they will see photos at; 0: their own
-    classifier_weight: float = 0.0,  # how much the word of a tag network will count; 0: there is none
+    longest_side: int = 0,  # pixels that photos are resized to; 0: their own size
+    classifier_weight: float = 0.0,  # of the tag classifier's log-odds; 0: there is none
 ) -> nn.ModuleDict:  # by these names
     "The networks that a method trains, with random heads."
     sizes = recipe.output_stride, recipe.channels, longest_side, classifier_weight, recipe.refine
-    networks = {name: DeepLabV3Plus(num_classes, recipe.backbone, recipe.weights, *sizes) for name in names}
+    networks = {
+        name: DeepLabV3Plus(num_classes, recipe.backbone, recipe.weights, *sizes) for name in names
+    }
     networks = fast_depthwise_backward(nn.ModuleDict(networks))
-    return networks.to(memory_format=torch.channels_last)  # convolutions are faster so, on CPU and GPU alike
+    return networks.to(memory_format=torch.channels_last)  # faster on CPU and GPU alike
 
 # %% ../../nbs/runs/21_training.ipynb #d6e85b1c
 SELF_TRAINING_LR = 0.7  # times `lr`: what a round of self-training begins with
@@ -64,20 +78,26 @@ SELF_TRAINING_LR = 0.7  # times `lr`: what a round of self-training begins with
 def build_optimizer(
     networks: nn.ModuleDict,
     recipe: OptimizerRecipe,
-    phases: list[Phase] = (),  # of the run; rates start anew with each; none: one from start to end
-) -> tuple[torch.optim.Optimizer, LambdaLR]:  # three groups a network, and their rates from step to step
+    phases: list[Phase] = (),  # of the run, with rates of their own; none: one phase
+) -> tuple[torch.optim.Optimizer, LambdaLR]:  # three groups a network; their rates
     "SGD or AdamW over all networks, and the decay of its rates."
     groups, decays, phases = [], [], phases or [Phase("supervised", 0, recipe.iterations, 0, 0)]
     for name, network in networks.items():
         decoder = nn.ModuleList([network.aspp, network.shortcut, network.fuse])
-        parts = [(network.backbone, recipe.backbone_lr), (decoder, 1), (network.classifier, recipe.classifier_lr)]
+        parts = [
+            (network.backbone, recipe.backbone_lr),
+            (decoder, 1),
+            (network.classifier, recipe.classifier_lr),
+        ]
         if network.classifier_weight:
             tag_classifier = network.tag_classifier
             parts += [
                 (tag_classifier.backbone, recipe.backbone_lr),
                 (nn.ModuleList([tag_classifier.mix, tag_classifier.where, tag_classifier.what]), 1),
             ]
-        groups += [{"params": list(part.parameters()), "lr": times * recipe.lr} for part, times in parts]
+        groups += [
+            {"params": list(part.parameters()), "lr": times * recipe.lr} for part, times in parts
+        ]
         decays += [name != "pseudo" or recipe.decay_pseudo] * len(parts)
     if recipe.optimizer == "adamw":
         fused = next(networks.parameters()).is_cuda or None  # one launch for all weights
@@ -91,19 +111,22 @@ def build_optimizer(
         highest = SELF_TRAINING_LR if phase.kind == "self-training" else 1
         return highest * rising * (1 - (step - phase.start) / (phase.stop - phase.start)) ** 0.9
 
-    return optimizer, LambdaLR(optimizer, [polynomial if decays_ else lambda step: 1.0 for decays_ in decays])
+    return optimizer, LambdaLR(
+        optimizer, [polynomial if decays_ else lambda step: 1.0 for decays_ in decays]
+    )
 
 # %% ../../nbs/runs/21_training.ipynb #d1af3a2f
 def _leave_signals_to_parent(worker):
-    "A signal to stop goes to the whole group of processes; the run decides when."
+    "A stop signal reaches all processes of a group; the run decides when its workers end."
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(10))  # time for the run to end its step, then go
+    # ten seconds for the run to end its step
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(10))
     torch.set_num_threads(1)
 
 
 def check_shared_memory(
     size: tuple[int, int],  # (height, width) of an image, pixels
-    images: int,  # a batch
+    images: int,  # per batch
     workers: int,
     where: str = "/dev/shm",  # Linux keeps shared memory there
 ) -> None:
@@ -113,8 +136,9 @@ def check_shared_memory(
     free = shutil.disk_usage(where).free if workers and os.path.isdir(where) else needed
     if free < needed:
         raise RuntimeError(
-            f"{workers} workers need about {needed / 2**20:.0f} MB of shared memory, and {where} has "
-            f"{free / 2**20:.0f} MB free. Pass workers=0, or give the container more: docker run --shm-size=1g."
+            f"{workers} workers need about {needed / 2**20:.0f} MB of shared memory, "
+            f"and {where} has {free / 2**20:.0f} MB free. "
+            "Pass workers=0, or give the container more: docker run --shm-size=1g."
         )
 
 
@@ -123,14 +147,15 @@ def load_batches(
     strong: list[str],  # names of images whose masks are used
     weak: list[str],  # names of images whose tags are used
     recipe: Recipe,
-    network: DeepLabV3Plus,  # knows how pixels are normalised
+    network: DeepLabV3Plus,  # whose mean and std normalise the pixels
     phase: Phase,
     start: int = 0,  # iterations done before
     pseudo_labels: Path | None = None,  # labels of the weak images, in a round
-) -> DataLoader:  # of a `Batch` an iteration, from `start` to the span's end
+) -> DataLoader:  # a `Batch` an iteration, from `start` to the phase's end
     "Paired batches; methods without image-level labels draw no weak images."
     batches, workers = recipe.batches, recipe.bookkeeping.workers
-    side = batches.longest_side if phase.crop else smallest_side(batches.longest_side, TAG_CLASSIFIER_SIDE)
+    side = batches.longest_side
+    side = side if phase.crop else smallest_side(side, TAG_CLASSIFIER_SIDE)
     check_shared_memory(phase.crop or (side, side), phase.num_strong + phase.num_weak, workers)
     pairs = PairedBatches(
         folder,
@@ -157,31 +182,35 @@ def load_batches(
         sampler=range(max(start, phase.start), phase.stop),
         num_workers=workers,
         worker_init_fn=_leave_signals_to_parent,
-        generator=torch.Generator(),  # the loader draws a number when it starts: not from the run's generator
+        generator=torch.Generator(),  # of its own, since the loader draws from it
         pin_memory=torch.cuda.is_available(),
     )
 
 # %% ../../nbs/runs/21_training.ipynb #00b7878c
 def record_pass(
     network: DeepLabV3Plus,  # on a GPU, in training mode
-    images: int,  # a batch
+    images: int,  # per batch
     crop: tuple[int, int],  # (height, width) in pixels
 ) -> None:
-    "Let a network replay its pass over batches of this shape; what it has learned stays, and so does evaluation."
-    network.__dict__.pop("forward", None)  # the recording of the span before
+    "Let a network replay its pass over batches of this shape; its weights stay as they are."
+    network.__dict__.pop("forward", None)  # the recording of the phase before
     device, learned = next(network.parameters()).device, copy.deepcopy(network.state_dict())
-    with torch.random.fork_rng([device]), torch.autocast("cuda", torch.bfloat16, cache_enabled=False):
+    with (
+        torch.random.fork_rng([device]),
+        torch.autocast("cuda", torch.bfloat16, cache_enabled=False),
+    ):
         sample = (torch.randn(images, 3, *crop, device=device),)
-        torch.cuda.make_graphed_callables(network, sample, allow_unused_input=True)  # a tag network takes no part
-    network.load_state_dict(learned)  # trying it out moved the statistics of its batch norms
+        # unused: the tag classifier has no part in this pass
+        torch.cuda.make_graphed_callables(network, sample, allow_unused_input=True)
+    network.load_state_dict(learned)  # recording moved the batch-norm statistics
 
 # %% ../../nbs/runs/21_training.ipynb #431a1768
-def images_a_pass(
+def images_per_pass(
     phase: Phase,
     joint: bool,  # one batch for strong and weak images, see `forward_halves`
 ) -> list[int]:
     "How many images go through a network at once."
-    together = joint or phase.kind != "masks" or not phase.num_weak
+    together = joint or phase.kind != "supervised" or not phase.num_weak
     return [phase.num_strong + phase.num_weak] if together else [phase.num_strong, phase.num_weak]
 
 
@@ -191,9 +220,9 @@ def require_more_than_one(
     phases: list[Phase],  # of the run
     joint: bool,  # of the recipe: `joint_batch_norm`
 ) -> None:
-    "One sentence where an image would pass alone and the network cannot learn from one."
+    "A clear error where one image would pass alone and the network cannot learn from it."
     device = next(network.parameters()).device
-    for phase in (phase for phase in phases if phase.crop and 1 in images_a_pass(phase, joint)):
+    for phase in (phase for phase in phases if phase.crop and 1 in images_per_pass(phase, joint)):
         try:
             with torch.random.fork_rng([device] if device.type == "cuda" else []):
                 copy.deepcopy(network).train()(torch.zeros(1, 3, *phase.crop, device=device))
@@ -202,27 +231,30 @@ def require_more_than_one(
                 raise
             kind = "round" if phase.kind == "self-training" else "num"
             raise ValueError(
-                f"backbone={network.config['backbone']} normalises over the images of a batch and learns from no image "
-                f"alone, which {kind}_strong={phase.num_strong} and {kind}_weak={phase.num_weak} ask of it: pass 2 or "
-                "more of each, or take another backbone."
+                f"backbone={network.config['backbone']} normalises over the images of a batch and "
+                f"cannot learn from one image, as {kind}_strong={phase.num_strong} and "
+                f"{kind}_weak={phase.num_weak} would have it: pass 2 or more of each, "
+                "or take another backbone."
             ) from None
 
 
 def find_classifier(
     path: str,  # a run folder or its network's file, relative to the project's root
-    network: DeepLabV3Plus,  # that is to use it
-    folder: VOCFolder,  # that it is to see: its classes are those that the other knows
+    network: DeepLabV3Plus,  # that will use it
+    folder: VOCFolder,  # whose classes both networks must have
 ) -> nn.Module:
-    "The tag network of another run; one sentence where it has none or another kind."
+    "The tag classifier of another run; a clear error where it has none or another kind."
     found = project_path(path)
     other = load_network(found if found.is_file() else networks_of(found)["hybrid"], device="cpu")
     require_network_classes(other, folder)
     same = {"longest_side": network.longest_side == other.longest_side}
     same["backbone"] = other.config["backbone"] == network.config["backbone"]
     if not other.classifier_weight or not all(same.values()):
-        wrong = "no tag network" if not other.classifier_weight else f"another {next(n for n in same if not same[n])}"
+        other_kind = f"another {next((n for n in same if not same[n]), '')}"
+        wrong = other_kind if other.classifier_weight else "no tag classifier"
         raise ValueError(
-            f"classifier={path}: this run has {wrong}; take one made by method='self_training' on the same photos"
+            f"classifier={path}: this run has {wrong}; "
+            "take one made by method='self_training' on the same photos"
         )
     return other.tag_classifier
 
@@ -230,16 +262,18 @@ def find_classifier(
 def begin_phase(
     phase: Phase,  # 'classifier' or 'supervised'
     network: DeepLabV3Plus,  # changed in place
-    classifier: str,  # of the recipe: whose tag network is taken; '': its own, which has learned
+    classifier: str,  # of the recipe: whose tag classifier is taken; '': the run's own
     folder: VOCFolder,
 ) -> None:
-    "Before a span's first iteration: for tags how common each is, for masks the backbone that has learned the tags."
+    "Start the classifier at how common each tag is, the supervised phase at its backbone."
     if phase.kind == "classifier":
         shown = [folder.tags(name) for name in folder.listed("trainaug")]
         network.tag_classifier.start_at(torch.from_numpy(np.mean(shown, 0)))
     elif network.classifier_weight:
         if classifier:
-            network.tag_classifier.load_state_dict(find_classifier(classifier, network, folder).state_dict())
+            network.tag_classifier.load_state_dict(
+                find_classifier(classifier, network, folder).state_dict()
+            )
         network.backbone.load_state_dict(network.tag_classifier.backbone.state_dict())
 
 
@@ -247,14 +281,14 @@ def run_batches(
     recipe: Recipe,
     folder: VOCFolder,
     strong: list[str],  # names of images whose masks are used
-    weak: list[str],  # names of images of which the tags alone are
+    weak: list[str],  # names of images whose tags alone are used
     network: DeepLabV3Plus,
     optimizer: torch.optim.Optimizer,
     path: Path,  # the run folder
     start: int,  # iterations done before
     stop: threading.Event,  # once it is set, no more images are labelled
 ) -> Iterator[Batch]:  # one an iteration, from `start` to the end
-    "The batches of a run; between two spans the network gets ready for the next."
+    "The batches of a run; between two phases the network is prepared for the next."
     for number, phase in enumerate(recipe.phases(len(strong))):
         if phase.stop <= start:
             continue
@@ -268,13 +302,21 @@ def run_batches(
             if in_round:
                 drawn = batches.dataset.weak_names(phase.start, phase.stop)
                 write_round_labels(
-                    pseudo_labels, network, folder, drawn, class_prior_bias(network, folder, strong, weak), stop
+                    pseudo_labels,
+                    network,
+                    folder,
+                    drawn,
+                    class_prior_bias(network, folder, strong, weak),
+                    stop,
                 )
             else:
                 begin_phase(phase, network, recipe.self_training.classifier, folder)
         if stop.is_set():
-            raise KeyboardInterrupt(f"stopped as asked after iteration {phase.start}; the same command goes on")
-        one_pass = in_round or not phase.num_weak  # else the halves are passed one by one, or a tag network
+            raise KeyboardInterrupt(
+                f"stopped as asked after iteration {phase.start}; the same command goes on"
+            )
+        # else the halves pass one by one, or the tag classifier alone is trained
+        one_pass = in_round or not phase.num_weak
         if one_pass and next(network.parameters()).is_cuda:
             record_pass(network, phase.num_strong + phase.num_weak, phase.crop)
         yield from batches
@@ -292,14 +334,17 @@ def step_losses(
     if recipe.method == "self_training" and not num_strong:
         return classifier_losses(networks["hybrid"].tag_classifier(images), batch.tags)
     if recipe.method == "self_training" and batch.weights is not None:
-        logits, how = networks["hybrid"](images), (batch.valid, recipe.dice_weight, self_training.within_tags_weight)
+        logits = networks["hybrid"](images)
+        how = batch.valid, recipe.dice_weight, self_training.within_tags_weight
         return pseudo_label_losses(logits, batch.labels, batch.tags, batch.weights, *how)
     logits = forward_halves(networks["hybrid"], images, num_strong, joint)
     if recipe.method != "pct":
         tag_weight = recipe.tag_weight if recipe.method == "cce+tags" else 0
         how = recipe.method != "ce", tag_weight, recipe.tag_on_strong, recipe.dice_weight
         return supervised_losses(logits, batch.labels, batch.tags, num_strong, *how)
-    pseudo_logits = forward_halves(networks["pseudo"], images, num_strong, joint, strong_gradients=False)
+    pseudo_logits = forward_halves(
+        networks["pseudo"], images, num_strong, joint, strong_gradients=False
+    )
     return pct_losses(
         logits,
         pseudo_logits,
@@ -340,39 +385,40 @@ def measure(
     recipe: LossRecipe,
     classes: list[str],
 ) -> dict[str, float]:  # nan where a method has no such thing
-    "One row: the losses, the rate, the mean weight of the weak images, the running IoU of each class."
+    "Losses, rate, mean weight of the weak images, running IoU of each class."
     row = {"total": losses.total, **losses._asdict()}
     row = {name: value.item() for name, value in row.items()} | {"lr": rate, "weight": float("nan")}
     class_iou = [float("nan")] * len(classes)
     if recipe.method == "pct":
         weak_tags = batch.tags[batch.num_strong :]
-        row["weight"] = evaluation.weight(weak_tags, recipe.power, recipe.as_published).mean().item()
+        weights = evaluation.weight(weak_tags, recipe.power, recipe.as_published)
+        row["weight"] = weights.mean().item()
         class_iou = evaluation.class_iou.tolist()
     return row | {f"iou:{name}": value for name, value in zip(classes, class_iou, strict=True)}
 
 # %% ../../nbs/runs/21_training.ipynb #b45c52df
 class _PatientOS(ModuleType):
-    "Stands for `os` in a kernel's watch over its parent: asks the loop to stop, and exits when that has ended."
+    "In place of `os` in a kernel's watch over its parent: stops the loop, then exits."
 
-    def __init__(self, asked: threading.Event, ended: threading.Event):
+    def __init__(self, stop: threading.Event, ended: threading.Event):
         super().__init__("os")
-        self.__dict__.update(vars(os), asked=asked, ended=ended, _exit=self._exit_later)
+        self.__dict__.update(vars(os), stop=stop, ended=ended, _exit=self._exit_later)
 
     def _exit_later(self, code: int) -> None:
-        self.asked.set()
+        self.stop.set()
         self.ended.wait()
         time.sleep(2)  # for what is left to be closed
         os._exit(code)
 
 
 @contextmanager
-def _watch_asks(asked: threading.Event):
-    "In a kernel whose parent dies: the loop is asked to stop, instead of the process ended."
+def _stop_with_parent(stop: threading.Event):
+    "Where the parent of a kernel dies, stop the loop instead of ending the process at once."
     watch, ended = sys.modules.get("ipykernel.parentpoller"), threading.Event()
     if watch is None:
         yield
         return
-    before, watch.os = watch.os, _PatientOS(asked, ended)
+    before, watch.os = watch.os, _PatientOS(stop, ended)
     try:
         yield
     finally:
@@ -382,21 +428,23 @@ def _watch_asks(asked: threading.Event):
 
 @contextmanager
 def graceful_stop():
-    "Within it SIGINT, SIGTERM and the death of a kernel's parent set the event it gives, and end nothing."
-    asked = threading.Event()
+    "Within it SIGINT, SIGTERM and the death of a kernel's parent only set the event it yields."
+    stop = threading.Event()
 
-    def ask(number, frame):
-        if asked.is_set() and number == signal.SIGINT:
+    def request_stop(number, frame):
+        if stop.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
-        asked.set()
+        stop.set()
 
     if threading.current_thread() is not threading.main_thread():
-        yield asked  # only the main thread is told of signals
+        yield stop  # only the main thread receives signals
         return
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: signal.signal(number, request_stop) for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
-        with _watch_asks(asked):
-            yield asked
+        with _stop_with_parent(stop):
+            yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -406,11 +454,11 @@ def train(
     recipe: Recipe,
     folder: VOCFolder,
     strong: list[str],  # names of images whose masks are used
-    path: str | Path,  # the run folder; a run begun there goes on
-    device: str | torch.device | None = None,  # found by itself
+    path: str | Path,  # the run folder; a run begun there resumes
+    device: str | torch.device | None = None,  # None: the fastest there is
     origin: dict | None = None,  # in stage 2: of the labels; kept in stage2.json
 ) -> None:
-    "Train one method to its end; stopped at any moment, the same call goes on."
+    "Train one method to its end; stopped at any moment, the same call resumes."
     device, books = torch.device(device or find_device()), recipe.bookkeeping
     with Run(path, recipe, folder, origin, strong) as run, graceful_stop() as stop:
         if run.finished():
@@ -418,22 +466,31 @@ def train(
         folder, strong = run.folder, run.strong
         torch.manual_seed(recipe.seed)
         names = ("hybrid", "pseudo") if recipe.loss.method == "pct" else ("hybrid",)
-        asks = recipe.loss.method == "self_training" or (recipe.self_training.classifier and len(names) == 1)
-        belief = recipe.self_training.classifier_weight if asks else 0.0
-        sizes = folder.num_classes, names, recipe.batches.longest_side, belief
+        reuses = recipe.self_training.classifier and len(names) == 1
+        classified = recipe.loss.method == "self_training" or reuses
+        classifier_weight = recipe.self_training.classifier_weight if classified else 0.0
+        sizes = folder.num_classes, names, recipe.batches.longest_side, classifier_weight
         networks = build_networks(recipe.network, *sizes).to(device)
         evaluation = DynamicEvaluation(folder.num_classes, recipe.loss.momentum).to(device)
         phases = recipe.phases(len(strong))
         require_more_than_one(networks["hybrid"], phases, recipe.loss.joint_batch_norm)
         optimizer, rates = build_optimizer(networks, recipe.optimizer, phases)
-        state = {"networks": networks, "evaluation": evaluation, "optimizer": optimizer, "rates": rates}
+        state = {
+            "networks": networks,
+            "evaluation": evaluation,
+            "optimizer": optimizer,
+            "rates": rates,
+        }
         start = run.restore(**state)
         weak = sorted(set(folder.listed("trainaug")) - set(strong))
         if recipe.loss.method == "self_training" and not weak:
             raise ValueError(
-                "method='self_training' labels photos that have tags alone, and here all have masks: pass 'cce'"
+                "method='self_training' labels photos that have tags alone, "
+                "and here all have masks: pass 'cce'"
             )
-        batches = run_batches(recipe, folder, strong, weak, networks["hybrid"], optimizer, run.path, start, stop)
+        batches = run_batches(
+            recipe, folder, strong, weak, networks["hybrid"], optimizer, run.path, start, stop
+        )
         ends, watched = {phase.stop for phase in phases}, weak[: books.snapshots]
 
         bar = run.progress(batches, start)
@@ -456,11 +513,20 @@ def train(
                 bar.set_postfix_str(f"loss {row['total']:.3f}{weight}, lr {rate:.2g}", False)
             if (iteration % books.snapshot_every == 0 or last) and batch.num_strong:
                 run.snapshot(iteration, networks["hybrid"], watched)
-            if iteration % books.save_every == 0 or iteration in ends or stop.is_set() or run.is_due():
+            if (
+                iteration % books.save_every == 0
+                or iteration in ends
+                or stop.is_set()
+                or run.is_due()
+            ):
                 run.save(iteration, **state)
             if stop.is_set() and not last:
-                raise KeyboardInterrupt(f"stopped as asked after iteration {iteration}; the same command goes on")
+                raise KeyboardInterrupt(
+                    f"stopped as asked after iteration {iteration}; the same command goes on"
+                )
         if recipe.loss.method == "self_training":
             with torch.no_grad():
-                networks["hybrid"].classifier.bias += class_prior_bias(networks["hybrid"], folder, strong, weak)
+                networks["hybrid"].classifier.bias += class_prior_bias(
+                    networks["hybrid"], folder, strong, weak
+                )
         run.finish(networks, evaluation)
