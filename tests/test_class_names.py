@@ -50,7 +50,7 @@ def appended(root):
         file.write("dragon\n")
 
 
-CHANGES = {swapped: "line 2 is dotted disc, and was striped disc", appended: "has dragon. Let"}
+CHANGES = {swapped: "line 2 is dotted disc, and was striped disc", appended: "has dragon. Restore"}
 
 
 @pytest.fixture(params=CHANGES, ids=lambda change: change.__name__)
@@ -145,7 +145,7 @@ def test_who_puts_the_lines_back_goes_on(changed):
     home, words = changed
     act, place = doors(home)["stage 2"]
     said = refusal(act, place, home, words)
-    names = said.split("it said then (")[1].split(")")[0].split(", ")
+    names = said.split("Restore classes.txt (")[1].split(")")[0].split(", ")
     (home / "scenes/classes.txt").write_text("\n".join(names), encoding="utf-8")
     folder = VOCFolder(home / "scenes")
     assert len(stage2_folder(folder, place, folder.listed("train")[:2])[1]) == 10
