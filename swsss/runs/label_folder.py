@@ -13,7 +13,6 @@ __all__ = ['SCORE_COLUMNS', 'VERDICTS', 'JUDGEMENT_COLUMNS', 'MAX_NOTE', 'AS_MAS
 # %% ../../nbs/runs/22_label_folder.ipynb #3dcda6ef
 import csv
 import filecmp
-import hashlib
 import io
 import json
 import os
@@ -32,7 +31,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from fastcore.xdg import xdg_cache_home
 from filelock import FileLock, Timeout
 from torch import nn
 from tqdm import tqdm
@@ -42,6 +40,7 @@ from ..method.model import require_network_classes
 from ..method.predict import SETTINGS, predict_labels
 from ..method.refine import load_crf
 from ..method.renamed import renamed
+from ..photos.check import digest_files
 from swsss.photos.files import (
     file_digest,
     project_path,
@@ -738,39 +737,18 @@ def restore_network_label(
         networks.unlink()
 
 # %% ../../nbs/runs/22_label_folder.ipynb #0f11e022
-class _PhotoDigests:
-    "Digests of the photos of a folder; a file that has not changed since is not read again."
-
-    def __init__(self, folder: VOCFolder | PhotoFolder):
-        self.folder, self.kept, self.news = folder, {}, False
-        self.path = None  # where there is no cache, or no home for one
-        with suppress(OSError, RuntimeError, ValueError, AttributeError):
-            place = hashlib.sha256(str(folder.root).encode()).hexdigest()[:16]
-            self.path = xdg_cache_home() / "swsss" / f"photos-{place}.json"
-            self.kept = dict(read_json(self.path, {}).items())
-
-    def digest(self, name: str) -> str:  # '' where there is no such photo
-        "The digest of one photo's file."
-        try:
-            path = self.folder.image_path(name)
-        except (FileNotFoundError, KeyError):
-            return ""
-        if (stamp := _stamp(path)) is None:
-            return ""
-        kept = self.kept.get(str(path))
-        if isinstance(kept, list) and kept[:-1] == list(stamp):
-            return kept[-1]
-        found = file_digest(path)
-        if _is_settled(stamp):
-            self.kept[str(path)], self.news = [*stamp, found], True
-        return found
-
-    def keep(self) -> None:
-        "Write the cache; without a place for it, next time takes longer."
-        if self.news and self.path:
-            text = json.dumps(self.kept)
-            with suppress(OSError):
-                write_whole(self.path, lambda tmp: tmp.write_text(text, encoding="utf-8"))
+def _photo_digests(
+    folder: VOCFolder | PhotoFolder,
+    names: Iterable[str],
+) -> dict[str, str]:  # name -> digest of the photo's file; without names that have no photo
+    "Digests of photos; a file that has not changed since is not read again."
+    paths = {}
+    for name in names:
+        with suppress(FileNotFoundError, KeyError):
+            paths[name] = folder.image_path(name)
+    paths = {name: path for name, path in paths.items() if path.is_file()}
+    found = digest_files(folder.root, paths.values(), progress=False)
+    return {name: found[path] for name, path in paths.items()}
 
 
 def _is_of_another_size(path: Path, photo: Path) -> bool:
@@ -786,13 +764,12 @@ def changed_photos(
     names: Iterable[str],  # of images; without a label or without a photo they do not count
 ) -> list[str]:  # in their order
     "Names whose photo was replaced since the label that is there was made."
-    photos, changed = _PhotoDigests(folder), []
-    for name in names:
-        path, now = _label_path(label_dir, name), photos.digest(name)
-        then = _cached(read_about, path).get("photo") if now else None
-        if now and (now != then if then else _is_of_another_size(path, folder.image_path(name))):
+    changed = []
+    for name, now in _photo_digests(folder, names).items():
+        path = _label_path(label_dir, name)
+        then = _cached(read_about, path).get("photo")
+        if now != then if then else _is_of_another_size(path, folder.image_path(name)):
             changed.append(name)
-    photos.keep()
     return changed
 
 # %% ../../nbs/runs/22_label_folder.ipynb #e1dc3022
@@ -955,47 +932,41 @@ def _tags_of(folder: VOCFolder | PhotoFolder, name: str) -> list[int] | None:
     return None if tags is None else np.flatnonzero(tags).tolist()
 
 
-def _same_photos(label_dir: Path, folder: VOCFolder | PhotoFolder, photos: _PhotoDigests) -> bool:
+def _same_photos(label_dir: Path, folder: VOCFolder | PhotoFolder) -> bool:
     "Whether labels are of this folder's photos and tags, even if some were replaced or added."
     abouts = {name: _network_about(label_dir, name) for name in folder.names}
     known = {name: about for name, about in abouts.items() if about}
     tagged_alike = all(about.get("tags") == _tags_of(folder, name) for name, about in known.items())
-    same = (about.get("photo") == photos.digest(name) for name, about in known.items())
-    return tagged_alike and any(same)
+    photos = _photo_digests(folder, known) if tagged_alike else {}
+    return any(known[name].get("photo") == digest for name, digest in photos.items())
 
 
-def _claim_again(
-    label_dir: Path, made_by: dict, folder: VOCFolder | PhotoFolder, photos: _PhotoDigests
-) -> None:
+def _claim_again(label_dir: Path, made_by: dict, folder: VOCFolder | PhotoFolder) -> None:
     "As `claim_label_folder`; where only the data differ, each label is compared with its photo."
     about, there = Path(label_dir) / "labels.json", _described(label_dir)
     others_same = "data" in there and not differences(there | {"data": ""}, made_by | {"data": ""})
-    if others_same and there["data"] != made_by["data"] and _same_photos(label_dir, folder, photos):
+    if others_same and there["data"] != made_by["data"] and _same_photos(label_dir, folder):
         with hold_folder(label_dir):
             write_json(about, there | {"data": made_by["data"]})
     claim_label_folder(label_dir, made_by)
 
 
 def _not_done(
-    label_dir: Path,
-    folder: VOCFolder | PhotoFolder,
-    names: list[str],
-    network: str,
-    photos: _PhotoDigests,
+    label_dir: Path, folder: VOCFolder | PhotoFolder, names: list[str], network: str
 ) -> list[str]:
     "Names that the network has not labelled yet, or not as the photo is now."
     scored, missing = set(read_scores(label_dir)["name"]), []
+    abouts = {name: _network_about(label_dir, name) for name in names}
+    photos = _photo_digests(folder, [name for name, about in abouts.items() if about])
     for name in names:
-        about = _network_about(label_dir, name)
-        if about:
+        if about := abouts[name]:
             made_from = about.get("network"), about.get("photo"), about.get("tags")
-            done = made_from == (network, photos.digest(name), _tags_of(folder, name))
+            done = made_from == (network, photos.get(name, ""), _tags_of(folder, name))
         else:  # of an earlier version
             path = _label_path(label_dir, name)
             done = name in scored and not _is_of_another_size(path, folder.image_path(name))
         if not done:
             missing.append(name)
-    photos.keep()
     return missing
 
 
@@ -1102,11 +1073,10 @@ def write_pseudo_labels(
     how = settings | ({"refine": True} if getattr(model, "refine", False) else {})
     made = {**made_by, **how, "data": folder.fingerprint(), "classes": folder.classes}
     network = str(made_by.get(made_by.get("network"), made_by.get("network", "")))
-    photos = _PhotoDigests(folder)
-    _claim_again(label_dir, made, folder, photos)
+    _claim_again(label_dir, made, folder)
     _tidy(label_dir)
     _rebuild_scores(label_dir, [])
-    missing, found, strong = _not_done(label_dir, folder, names, network, photos), {}, set(strong)
+    missing, found, strong = _not_done(label_dir, folder, names, network), {}, set(strong)
     if len(missing) < len(names):
         print(f"{len(names) - len(missing)} of {len(names)} labels are there already")
     for name, image, photo in _readable(folder, missing, progress):
