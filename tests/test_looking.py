@@ -43,7 +43,7 @@ def test_labels(drawn, tmp_path):
 
 def test_learning_of_a_method_that_weighs(drawn, tmp_path):
     text, pictures = text_of("explore_dynamic_evaluation.ipynb", tmp_path, run=str(drawn.run))
-    assert "weighs nothing" not in text
+    assert "has no weights" not in text
     assert pictures == 3, "curves, snapshots and weights"
 
 
@@ -53,5 +53,5 @@ def test_learning_of_a_method_that_weighs_nothing(drawn, tmp_path, method):
     (run / "recipe.json").write_text(json.dumps({"recipe": {"method": method, "split": 4}}), encoding="utf-8")
     pd.read_csv(run / "metrics.csv").assign(weight=np.nan).to_csv(run / "metrics.csv", index=False)
     text, pictures = text_of("explore_dynamic_evaluation.ipynb", tmp_path, run=str(run))
-    assert "weighs nothing" in text
+    assert "has no weights" in text
     assert pictures == 2, "curves and snapshots, no weights"
