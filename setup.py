@@ -27,7 +27,9 @@ setup(
     license="Apache-2.0",
     keywords=settings["keywords"],
     packages=[*find_packages(include=["swsss", "swsss.*"]), "swsss.notebooks"],
-    package_dir={"swsss.notebooks": "nbs"},  # what people run goes along; find_notebook of photos/00_files finds it
+    package_dir={
+        "swsss.notebooks": "nbs"
+    },  # what people run goes along; find_notebook of photos/00_files finds it
     package_data={"swsss.explorer": ["static/*"], "swsss.notebooks": ["*.ipynb"]},
     exclude_package_data={"swsss.notebooks": ["index.ipynb", "promises.ipynb", "results.ipynb"]},
     python_requires=f">={settings['min_python']}",

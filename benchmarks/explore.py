@@ -133,7 +133,8 @@ def measure_memory(root):
     "MB of a fresh process that has opened the folder, and of one that has only imported what is needed."
     ask = "import resource; import swsss.explorer.explore; from swsss.explorer.results import find_results; {}; "
     ask += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
-    opened = f"x = swsss.explorer.explore.Explorer(find_results(labels={str(root / 'labels')!r}, data={str(root / 'data')!r}))"
+    opened = "x = swsss.explorer.explore.Explorer("
+    opened += f"find_results(labels={str(root / 'labels')!r}, data={str(root / 'data')!r}))"
     runs = [
         subprocess.run([sys.executable, "-c", ask.format(do)], capture_output=True, text=True, check=True)
         for do in (opened, "pass")

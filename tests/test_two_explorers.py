@@ -576,9 +576,7 @@ def test_a_proposal_for_a_label_that_was_closed_meanwhile(results, monkeypatch):
     "The network answers for one label while another, of another size, is open."
     tab = Tab(results)
     names, sent, go = tab.explorer.pages.names, [], threading.Event()
-    monkeypatch.setattr(
-        explore, "snap_to_edges", lambda *args: go.wait(30) and correct.snap_to_edges(*args)
-    )
+    monkeypatch.setattr(explore, "snap_to_edges", lambda *args: go.wait(30) and correct.snap_to_edges(*args))
     tab.edit(names[1])
     stroke = np.zeros(tab.explorer.correction.editor.size[::-1], np.uint8)
     stroke[8:12, 8:12] = 1

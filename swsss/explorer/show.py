@@ -15,7 +15,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.patches import Patch
 
-from ..photos.images import IGNORE_INDEX, as_image, as_labels, as_numpy, cv2, overlay, voc_palette
+from swsss.photos.images import (
+    IGNORE_INDEX,
+    as_image,
+    as_labels,
+    as_numpy,
+    cv2,
+    overlay,
+    voc_palette,
+)
 
 # %% ../../nbs/explorer/30_show.ipynb #78a920a7
 _OKABE_ITO = ["000000", "e69f00", "56b4e9", "009e73", "f0e442", "0072b2", "d55e00", "cc79a7"]

@@ -124,7 +124,9 @@ class PairedBatches(Dataset):
         self.pseudo_labels, self.cutmix = pseudo_labels, cutmix
         self.with_mask = set(self.strong)
         self._check()
-        self.factors = [self._factors(names, repeat_threshold) for names in (self.strong, self.weak)]
+        self.factors = [
+            self._factors(names, repeat_threshold) for names in (self.strong, self.weak)
+        ]
 
     def _factors(self, names, threshold):
         "Repeat factors of a list; None where all its photos come up alike."
@@ -135,11 +137,17 @@ class PairedBatches(Dataset):
     def _check(self):
         "Refuse what cannot make a batch."
         if self.crop is not None and (self.num_strong < 1 or not self.strong):
-            raise ValueError("Paired batches need at least one image with a mask: is the strong list empty?")
+            raise ValueError(
+                "Paired batches need at least one image with a mask: is the strong list empty?"
+            )
         if self.num_weak < 0 or (self.num_weak and not self.weak):
-            raise ValueError(f"num_weak={self.num_weak}: a batch needs weak images, and the weak list is empty.")
+            raise ValueError(
+                f"num_weak={self.num_weak}: a batch needs weak images, and the weak list is empty."
+            )
         if self.crop is not None and (len(self.crop) != 2 or min(self.crop) < 1):
-            raise ValueError(f"The crop is one side or (height, width) in pixels, 1 or more; got {self.crop}.")
+            raise ValueError(
+                f"The crop is one side or (height, width) in pixels, 1 or more; got {self.crop}."
+            )
         if self.seed < 0:
             raise ValueError(f"The seed is a whole number, 0 or more; got {self.seed}.")
         if len(self.scales) != 2 or not 0 < self.scales[0] <= self.scales[1]:

@@ -27,13 +27,17 @@ def confusion_matrix(
     "Count the pixels of each pair of labelled and predicted class."
     prediction, labels = torch.as_tensor(prediction).long(), torch.as_tensor(labels).long()
     if prediction.shape != labels.shape:
-        raise ValueError(f"prediction {tuple(prediction.shape)} and labels {tuple(labels.shape)} differ in shape")
+        raise ValueError(
+            f"prediction {tuple(prediction.shape)} and labels {tuple(labels.shape)} differ in shape"
+        )
     void = labels == ignore_index
     if labels.device.type == "cpu":  # on a GPU the check would stall the step
         for name, classes in {"labels": labels, "prediction": prediction}.items():
             wrong = (classes < 0) | (classes >= num_classes) | (classes == ignore_index)
             if (found := classes[wrong & ~void]).numel():
-                raise ValueError(f"{name} must be classes below {num_classes}; found {found.max().item()}")
+                raise ValueError(
+                    f"{name} must be classes below {num_classes}; found {found.max().item()}"
+                )
     bins = torch.where(void, num_classes**2, labels * num_classes + prediction).flatten()
     counts = torch.zeros(num_classes**2 + 1, dtype=torch.int64, device=labels.device)
     return counts.scatter_add_(0, bins, torch.ones_like(bins))[:-1].view(num_classes, num_classes)

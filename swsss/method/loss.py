@@ -19,7 +19,9 @@ def class_aware_logits(
 ) -> torch.Tensor:  # (N, C, H, W), -inf off the tags
     "Logits with the classes off each image's tags masked out."
     if tags.shape != logits.shape[:2]:
-        raise ValueError(f"tags {tuple(tags.shape)} do not fit logits {tuple(logits.shape)}: expected (N, C)")
+        raise ValueError(
+            f"tags {tuple(tags.shape)} do not fit logits {tuple(logits.shape)}: expected (N, C)"
+        )
     return logits.masked_fill(~tags.bool()[:, :, None, None], -torch.inf)
 
 

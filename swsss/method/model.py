@@ -36,12 +36,14 @@ def conv_norm_relu(
 ) -> nn.Sequential:  # (N, in_channels, H, W) -> (N, out_channels, H, W)
     "Convolution that keeps the size, batch norm, ReLU."
     padding = dilation * (kernel_size // 2)
-    conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=padding, dilation=dilation, bias=False)
+    conv = nn.Conv2d(
+        in_channels, out_channels, kernel_size, padding=padding, dilation=dilation, bias=False
+    )
     return nn.Sequential(conv, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
 
 # %% ../../nbs/method/12_model.ipynb #14e19965
 class ASPP(nn.Module):
-    "Atrous spatial pyramid pooling: 1x1, three dilated 3x3 and a global branch, fused by a 1x1 convolution."
+    "Atrous spatial pyramid pooling: 1x1, three dilated 3x3, a global branch, fused by a 1x1."
 
     def __init__(
         self,
@@ -50,32 +52,56 @@ class ASPP(nn.Module):
     ):
         super().__init__()
         self.pixel = conv_norm_relu(in_channels, channels, 1)
-        self.around = nn.ModuleList(conv_norm_relu(in_channels, channels, 3, rate) for rate in (6, 12, 18))
+        self.around = nn.ModuleList(
+            conv_norm_relu(in_channels, channels, 3, rate) for rate in (6, 12, 18)
+        )
         self.image = conv_norm_relu(in_channels, channels, 1)
         self.fuse = conv_norm_relu(5 * channels, channels, 1)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:  # (N, in_channels, h, w) -> (N, channels, h, w)
+    def forward(
+        self, x: torch.Tensor
+    ) -> torch.Tensor:  # (N, in_channels, h, w) -> (N, channels, h, w)
         views = [self.pixel(x), *(branch(x) for branch in self.around)]
         views.append(self.whole_image(x).expand_as(views[0]))
         return self.fuse(torch.cat(views, 1))
 
-    def whole_image(self, x: torch.Tensor) -> torch.Tensor:  # (N, in_channels, h, w) -> (N, channels, 1, 1)
+    def whole_image(
+        self, x: torch.Tensor
+    ) -> torch.Tensor:  # (N, in_channels, h, w) -> (N, channels, 1, 1)
         conv, norm, relu = self.image
         pooled = conv(x.mean((2, 3), keepdim=True))
         if norm.training and len(x) == 1:
-            return relu(F.batch_norm(pooled, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps))
+            return relu(
+                F.batch_norm(
+                    pooled,
+                    norm.running_mean,
+                    norm.running_var,
+                    norm.weight,
+                    norm.bias,
+                    eps=norm.eps,
+                )
+            )
         return relu(norm(pooled))
 
 # %% ../../nbs/method/12_model.ipynb #cc1824e8
 def build_backbone(
     name: str,  # timm's name; `resnet18`, `resnet50s` and `resnet101s` are the usual ones
-    weights: str | Path | None = "imagenet",  # 'imagenet', a file of timm's classification weights, or 'none'
-    output_stride: int = 8,  # image pixels per pixel of the last feature map: a smaller one sees finer, costs more
+    weights: str
+    | Path
+    | None = "imagenet",  # 'imagenet', a file of timm's classification weights, or 'none'
+    output_stride: int = 8,  # pixels per pixel of the last feature map: smaller is finer, slower
 ) -> nn.Module:  # (N, 3, H, W) -> [features at stride 4, features at `output_stride`]
     "A timm network as a pyramid of features."
     if not timm.is_model(name):
-        near = get_close_matches(name, timm.list_models(), 3) or ["resnet18", "resnet50s", "resnet101s", *PACKAGED]
-        raise ValueError(f"unknown backbone {name!r}; timm has {', '.join(near)} and others: timm.list_models()")
+        near = get_close_matches(name, timm.list_models(), 3) or [
+            "resnet18",
+            "resnet50s",
+            "resnet101s",
+            *PACKAGED,
+        ]
+        raise ValueError(
+            f"unknown backbone {name!r}; timm has {', '.join(near)} and others: timm.list_models()"
+        )
     pyramid = partial(timm.create_model, name, features_only=True, output_stride=output_stride)
     try:
         whole = pyramid()
@@ -84,13 +110,19 @@ def build_backbone(
         if strides[-1] != output_stride:
             raise ValueError
     except (TypeError, ValueError, AssertionError, NotImplementedError, RuntimeError) as error:
-        raise ValueError(f"{name} gives no features at strides 4 and {output_stride}; take another backbone") from error
+        raise ValueError(
+            f"{name} gives no features at strides 4 and {output_stride}; take another backbone"
+        ) from error
     if weights in (None, "none"):
         return pyramid(out_indices=levels)
     state, used = backbone_weights(name, weights), whole.state_dict().keys()
-    if used <= state.keys():  # where timm renames no tensor, leave out what it would warn of: the classifier's own
+    if (
+        used <= state.keys()
+    ):  # where timm renames no tensor, leave out what it would warn of: the classifier's own
         state = {key: state[key] for key in used}
-    return pyramid(out_indices=levels, pretrained=True, pretrained_cfg_overlay={"state_dict": state})
+    return pyramid(
+        out_indices=levels, pretrained=True, pretrained_cfg_overlay={"state_dict": state}
+    )
 
 # %% ../../nbs/method/12_model.ipynb #eff8309a
 class _TapByTap(torch.autograd.Function):
@@ -100,7 +132,9 @@ class _TapByTap(torch.autograd.Function):
     def forward(ctx, x, weight, dilation):
         ctx.save_for_backward(x, weight)
         ctx.dilation = dilation
-        return F.conv2d(x, weight, None, 1, dilation * (weight.shape[-1] // 2), dilation, len(weight))
+        return F.conv2d(
+            x, weight, None, 1, dilation * (weight.shape[-1] // 2), dilation, len(weight)
+        )
 
     @staticmethod
     def backward(ctx, grad):
@@ -109,10 +143,15 @@ class _TapByTap(torch.autograd.Function):
         grad_x = None
         if ctx.needs_input_grad[0]:  # the transpose: the same convolution with the kernel turned
             grad_x = F.conv2d(grad, weight.flip(2, 3), None, 1, step * radius, step, len(weight))
-        x, grad, grad_weight = x.permute(0, 2, 3, 1), grad.permute(0, 2, 3, 1), torch.zeros_like(weight)
+        x, grad, grad_weight = (
+            x.permute(0, 2, 3, 1),
+            grad.permute(0, 2, 3, 1),
+            torch.zeros_like(weight),
+        )
         for i, j in np.ndindex(weight.shape[2:]):
             (rows, to_rows), (columns, to_columns) = (
-                _overlap(length, (tap - radius) * step) for length, tap in zip(x.shape[1:3], (i, j), strict=True)
+                _overlap(length, (tap - radius) * step)
+                for length, tap in zip(x.shape[1:3], (i, j), strict=True)
             )
             product = x[:, rows, columns] * grad[:, to_rows, to_columns]
             grad_weight[:, 0, i, j] = product.sum((0, 1, 2))
@@ -122,17 +161,25 @@ class _TapByTap(torch.autograd.Function):
 def _overlap(
     length: int,  # pixels along one side
     offset: int,  # of a kernel's tap, pixels
-) -> tuple[slice, slice]:  # of the input and of the output; empty where the tap sees nothing but padding
+) -> tuple[
+    slice, slice
+]:  # of the input and of the output; empty where the tap sees nothing but padding
     "Which part of a row a tap reads, and where that arrives."
     offset = max(-length, min(length, offset))
-    return slice(max(0, offset), length + min(0, offset)), slice(max(0, -offset), length - max(0, offset))
+    return slice(max(0, offset), length + min(0, offset)), slice(
+        max(0, -offset), length - max(0, offset)
+    )
 
 
 class _Depthwise(nn.Conv2d):
     "A depthwise convolution that learns faster on a CPU."
 
     def forward(self, x):
-        if x.device.type == "cpu" and torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu"):
+        if (
+            x.device.type == "cpu"
+            and torch.is_grad_enabled()
+            and not torch.is_autocast_enabled("cpu")
+        ):
             return _TapByTap.apply(x, self.weight, self.dilation[0])
         return super().forward(x)
 
@@ -145,7 +192,12 @@ def fast_depthwise_backward(
         if type(conv) is nn.Conv2d and conv.groups == conv.in_channels == conv.out_channels > 1:
             side, step = conv.kernel_size[0], conv.dilation[0]
             square = conv.kernel_size == (side, side) and side % 2 and conv.dilation == (step, step)
-            if square and conv.bias is None and conv.stride == (1, 1) and conv.padding == (side // 2 * step,) * 2:
+            if (
+                square
+                and conv.bias is None
+                and conv.stride == (1, 1)
+                and conv.padding == (side // 2 * step,) * 2
+            ):
                 conv.__class__ = _Depthwise
     return network
 
@@ -166,7 +218,10 @@ class TagClassifier(nn.Module):
         self.backbone = backbone
         deep = backbone.feature_info.channels()[-1]
         self.mix = nn.Sequential(conv_norm_relu(deep, channels, 1), nn.Dropout(0.3))
-        self.where, self.what = nn.Conv2d(channels, num_classes, 1), nn.Conv2d(channels, num_classes, 1)
+        self.where, self.what = (
+            nn.Conv2d(channels, num_classes, 1),
+            nn.Conv2d(channels, num_classes, 1),
+        )
 
     def forward(
         self,
@@ -219,17 +274,26 @@ class DeepLabV3Plus(nn.Module):
             "refine": refine,
         }
         mean, std = input_statistics(backbone)
-        self.num_classes, self.mean, self.std, self.longest_side = num_classes, mean, std, longest_side
+        self.num_classes, self.mean, self.std, self.longest_side = (
+            num_classes,
+            mean,
+            std,
+            longest_side,
+        )
         self.backbone = build_backbone(backbone, weights, output_stride)
         shallow, deep = self.backbone.feature_info.channels()
         self.aspp = ASPP(deep, channels)
         self.dropout = nn.Dropout(0.5)
         self.shortcut = conv_norm_relu(shallow, 48)
-        self.fuse = nn.Sequential(conv_norm_relu(channels + 48, channels), conv_norm_relu(channels, channels))
+        self.fuse = nn.Sequential(
+            conv_norm_relu(channels + 48, channels), conv_norm_relu(channels, channels)
+        )
         self.classifier = nn.Conv2d(channels, num_classes, 1)
         self.classifier_weight, self.refine = classifier_weight, refine
         if classifier_weight:
-            self.tag_classifier = TagClassifier(build_backbone(backbone, weights, output_stride), num_classes)
+            self.tag_classifier = TagClassifier(
+                build_backbone(backbone, weights, output_stride), num_classes
+            )
 
     def forward(
         self,
@@ -256,14 +320,17 @@ def save_checkpoint(
 ) -> None:
     "Write a network whole or not at all."
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    metadata = {"about": json.dumps({"model": model.config} | about)}  # one entry: several come in any order
+    metadata = {
+        "about": json.dumps({"model": model.config} | about)
+    }  # one entry: several come in any order
     write_whole(path, lambda temporary: save_file(tensors, temporary, metadata=metadata))
 
 
 def _read_header(path: Path) -> tuple[dict, dict[str, tuple[int, ...]]]:
     "What was saved beside the tensors of a checkpoint, and their shapes; no tensor is read."
     with safe_open(path, "pt") as file:
-        shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+        keys = file.keys()
+        shapes = {key: tuple(file.get_slice(key).get_shape()) for key in keys}
         return json.loads((file.metadata() or {})["about"]), shapes
 
 
@@ -277,13 +344,16 @@ def _shapes_of(**config) -> dict[str, tuple[int, ...]]:
 def _misfit(there: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]]) -> str:
     "What is wrong with the shapes in a file, in words; '' where nothing is."
     if odd := next((key for key in {**wanted, **there} if there.get(key) != wanted.get(key)), None):
-        return f"{short(odd)} is {there.get(odd, 'missing')}, and should be {wanted.get(odd, 'absent')}"
+        here = wanted.get(odd, "absent")
+        return f"{short(odd)} is {there.get(odd, 'missing')}, and should be {here}"
     return ""
 
 
 def _require_names(classes, num_classes: int) -> None:
     "An error where class names beside a network are not names, or not as many as its classes."
-    if classes is not None and not (isinstance(classes, list) and all(isinstance(name, str) for name in classes)):
+    if classes is not None and not (
+        isinstance(classes, list) and all(isinstance(name, str) for name in classes)
+    ):
         raise ValueError("its classes are no names")
     if classes and len(classes) != num_classes:
         raise ValueError(f"it names {len(classes)} classes and has {num_classes}")
@@ -302,7 +372,15 @@ def load_checkpoint(
         if wrong := _misfit(renamed_tensors(shapes), _shapes_of(**config)):
             raise ValueError(wrong)
         _require_names(about.get("classes"), config["num_classes"])
-    except (SafetensorError, OSError, KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+    except (
+        SafetensorError,
+        OSError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        ValueError,
+        RuntimeError,
+    ) as error:
         reason = short(error, 200) if type(error) is ValueError else type(error).__name__
         raise ValueError(f"{path}: damaged, or not a checkpoint of swsss ({reason})") from error
     model = DeepLabV3Plus(**config, weights=None)
@@ -348,9 +426,13 @@ def load_published(
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        there, wanted = ({k: tuple(v.shape) for k, v in tensors.items()} for tensors in (state, model.state_dict()))
+        there, wanted = (
+            {k: tuple(v.shape) for k, v in tensors.items()}
+            for tensors in (state, model.state_dict())
+        )
         raise ValueError(
-            f"{path}: not a published checkpoint with {num_classes} classes: {_misfit(there, wanted)}"
+            f"{path}: not a published checkpoint with {num_classes} classes: "
+            f"{_misfit(there, wanted)}"
         ) from error
     model.about, model.file = {"published": str(path)}, Path(path)
     return model.eval()
@@ -364,7 +446,11 @@ def load_network(
 ) -> DeepLabV3Plus:  # in eval mode; .about says what made it
     "Any checkpoint, ours or published, on the device that there is."
     path = Path(path)
-    model = load_checkpoint(path) if path.suffix == ".safetensors" else load_published(path, num_classes)
+    model = (
+        load_checkpoint(path)
+        if path.suffix == ".safetensors"
+        else load_published(path, num_classes)
+    )
     model.about.setdefault("digest", file_digest(path))
     model.refine = model.refine if refine is None else bool(refine)
     return model.to(device or find_device(), memory_format=torch.channels_last)
@@ -378,14 +464,20 @@ def checkpoint_classes(
         return None
     try:
         return _read_header(Path(path))[0].get("classes")
-    except (SafetensorError, OSError, KeyError, AttributeError, ValueError):  # whoever builds it will say so
+    except (
+        SafetensorError,
+        OSError,
+        KeyError,
+        AttributeError,
+        ValueError,
+    ):  # whoever builds it will say so
         return None
 
 
 def class_names(
     network: DeepLabV3Plus,
 ) -> list[str]:  # background first
-    "What a network calls its classes: VOC's names where it has none of its own and as many, else numbers."
+    "Names of a network's classes: its own, VOC's where there are as many, else numbers."
     known = network.about.get("classes")
     if not known and network.num_classes == len(VOC_CLASSES):
         return list(VOC_CLASSES)
@@ -397,11 +489,15 @@ def require_network_classes(
     folder,  # has .classes, .num_classes and .root: the photos that it is to see
 ) -> None:
     "One sentence where a network was trained for other classes than a folder's."
-    place, known = getattr(network, "file", "this network"), getattr(network, "about", {}).get("classes")
+    place, known = (
+        getattr(network, "file", "this network"),
+        getattr(network, "about", {}).get("classes"),
+    )
     require_same_classes(known, place, folder)
     count = getattr(network, "num_classes", folder.num_classes)
     if count != folder.num_classes:
         raise ValueError(
-            f"{place} was trained for {count} classes, and {folder.root} has {folder.num_classes}: pass the folder, or "
+            f"{place} was trained for {count} classes, and {folder.root} has "
+            f"{folder.num_classes}: pass the folder, or "
             "the network, that goes with it."
         )

@@ -40,7 +40,7 @@ from ..photos.new_photos import PhotoFolder
 
 # %% ../../nbs/method/18_predict.ipynb #f2941c72
 def _scaled(images, scale):
-    "`images` at `scale`: bicubic without a low-pass, sides rounded, which is what OpenCV does in the published test."
+    "`images` at `scale`: bicubic, no low-pass, sides rounded, as OpenCV in the published test."
     size = tuple(max(1, round(side * scale)) for side in images.shape[-2:])
     if size == tuple(images.shape[-2:]):
         return images
@@ -48,9 +48,11 @@ def _scaled(images, scale):
 
 
 def _add_resized(total, logits):
-    "Add `logits`, at any size, into `total`; a class at a time, so that no second full-size class map exists."
+    "Add `logits`, of any size, to `total`, class by class: no second full-size class map."
     for c in range(logits.shape[1]):
-        one = F.interpolate(logits[:, c : c + 1].float(), size=total.shape[-2:], mode="bilinear", align_corners=True)
+        one = F.interpolate(
+            logits[:, c : c + 1].float(), size=total.shape[-2:], mode="bilinear", align_corners=True
+        )
         total[:, c : c + 1] += one
 
 
@@ -66,9 +68,14 @@ def _check_tags(tags, images, num_classes):
     tags = torch.as_tensor(tags, dtype=torch.bool, device=images.device)
     tags = tags.expand(len(images), -1) if tags.ndim == 1 and len(images) == 1 else tags
     if tags.shape != (len(images), num_classes):
-        raise ValueError(f"tags have shape {tuple(tags.shape)}, expected {(len(images), num_classes)}: a row an image")
+        raise ValueError(
+            f"tags have shape {tuple(tags.shape)}, expected {(len(images), num_classes)}: a "
+            "row an image"
+        )
     if not tags.any(1).all():
-        raise ValueError("an image's tags are all off: no class is left to predict (background is always on)")
+        raise ValueError(
+            "an image's tags are all off: no class is left to predict (background is always on)"
+        )
     return tags
 
 
@@ -94,7 +101,9 @@ def _mean_logits(model, images, scales, flip):
         scaled = _scaled(images, scale)
         views = [scaled, scaled.flip(-1)] if flip else [scaled]
         small = scaled[:, 0].numel() <= FLIP_BATCH_PIXELS
-        logits, *mirrored = model(torch.cat(views)).chunk(len(views)) if small else map(model, views)
+        logits, *mirrored = (
+            model(torch.cat(views)).chunk(len(views)) if small else map(model, views)
+        )
         for other in mirrored:
             for c in range(logits.shape[1]):  # in place: the maps are what fills the memory
                 logits[:, c] += other[:, c].flip(-1)
@@ -106,13 +115,13 @@ def _mean_logits(model, images, scales, flip):
 
 @torch.inference_mode()
 def predict(
-    model: nn.Module,  # (N, 3, h, w) -> logits (N, C, any size); its training mode is as before afterwards
-    image: torch.Tensor,  # (3, H, W) float, normalised, on the model's device; or (N, 3, H, W) of one size
-    tags=None,  # (C,) or (N, C) bool: the image-level labels, background on; None: all classes compete
+    model: nn.Module,  # (N, 3, h, w) -> logits (N, C, any size); keeps its training mode
+    image: torch.Tensor,  # (3, H, W) or (N, 3, H, W) float, normalised, on the model's device
+    tags=None,  # (C,) or (N, C) bool: image-level labels, background on; None: all classes
     scales=(0.5, 0.75, 1.0, 1.25, 1.5),  # the published five; (1.,) is a single pass
     flip: bool = True,  # also mirrored, at each scale
 ) -> torch.Tensor:  # (C, H, W) or (N, C, H, W) float32 probabilities, 0 off the tags
-    "Softmax of the mean logits over scales and flips, within the image-level labels where they are given."
+    "Softmax of the mean logits over scales and flips, within the tags where they are given."
     images = image if image.ndim == 4 else image[None]
     with _in_eval_mode(model):
         total = _mean_logits(model, images, scales, flip)
@@ -130,12 +139,17 @@ WINDOW_GRID = 128  # pixels: at every scale that is a multiple of 1/4 a stride o
 def _windows(
     side: int,  # of the photo, in pixels
     most: int,  # of a window, in pixels
-) -> list[tuple[int, int, np.ndarray]]:  # where it begins, how many pixels no later one reaches, how much each counts
+) -> list[
+    tuple[int, int, np.ndarray]
+]:  # where it begins, how many pixels no later one reaches, how much each counts
     "Windows along a side; over all of them each pixel counts 1."
     window = min(side, most - (most - side) % WINDOW_GRID)
     step = max(WINDOW_GRID, (window - OVERLAP) // WINDOW_GRID * WINDOW_GRID)
     count = 1 + -(-(side - window) // step)
-    begins = [round((side - window) * k / max(1, count - 1) / WINDOW_GRID) * WINDOW_GRID for k in range(count)]
+    begins = [
+        round((side - window) * k / max(1, count - 1) / WINDOW_GRID) * WINDOW_GRID
+        for k in range(count)
+    ]
     weights = np.zeros((count, side), np.float32)
     for k, begin in enumerate(begins):
         end = begin + window
@@ -152,12 +166,16 @@ def _tiles(
     image,  # (H, W, 3) uint8 at the working size
     scales,
     flip,
-) -> Iterator[tuple[int, int, torch.Tensor]]:  # top, left, (C, h, w) mean logits: row by row, each pixel once
+) -> Iterator[
+    tuple[int, int, torch.Tensor]
+]:  # top, left, (C, h, w) mean logits: row by row, each pixel once
     "Mean logits of a photo, piece by piece; a photo that fits is one piece."
     device = next(model.parameters()).device
 
     def see(part):
-        return _mean_logits(model, normalise(part, model.mean, model.std).to(device)[None], scales, flip)[0]
+        return _mean_logits(
+            model, normalise(part, model.mean, model.std).to(device)[None], scales, flip
+        )[0]
 
     if image[..., 0].size <= LARGE_PHOTO_PIXELS:
         yield 0, 0, see(image)
@@ -185,15 +203,23 @@ CHUNK_LOGITS = 2**23  # logits that are made at a time: 32 MB
 def _sampled(logits, dim, at):
     "Linear interpolation along `dim` at the places `at`."
     low = at.floor().long().clamp(max=logits.shape[dim] - 1)
-    high, shape = (low + 1).clamp(max=logits.shape[dim] - 1), [-1 if d == dim else 1 for d in range(3)]
+    high, shape = (
+        (low + 1).clamp(max=logits.shape[dim] - 1),
+        [-1 if d == dim else 1 for d in range(3)],
+    )
     part = (at - low).to(logits.dtype).view(shape)
     return torch.lerp(logits.index_select(dim, low), logits.index_select(dim, high), part)
 
 
 def _places(begin, end, size, full):
-    "Of `full` pixels those that lie after the source's `begin` - 1 up to `end` - 1, and where they lie in the source."
-    first, stop = (full if e == size else (e - 1) * (full - 1) // (size - 1) + 1 if e else 0 for e in (begin, end))
-    at = torch.arange(first, stop, dtype=torch.float64) * ((size - 1) / max(1, full - 1)) - max(0, begin - 1)
+    "Which of `full` pixels lie in the source's (`begin` - 1, `end` - 1], and where there."
+    first, stop = (
+        full if e == size else (e - 1) * (full - 1) // (size - 1) + 1 if e else 0
+        for e in (begin, end)
+    )
+    at = torch.arange(first, stop, dtype=torch.float64) * ((size - 1) / max(1, full - 1)) - max(
+        0, begin - 1
+    )
     return first, at.float()
 
 
@@ -221,7 +247,11 @@ def _enlarged(
         bottom[left] = logits[:, -1:].clone()
         few = max(1, CHUNK_LOGITS // (len(logits) * max(1, len(xs))))  # rows
         for rows in ys.split(few) if len(xs) else ():
-            yield y, x, _sampled(_sampled(logits, 1, rows.to(logits.device)), 2, xs.to(logits.device))
+            yield (
+                y,
+                x,
+                _sampled(_sampled(logits, 1, rows.to(logits.device)), 2, xs.to(logits.device)),
+            )
             y += len(rows)
 
 # %% ../../nbs/method/18_predict.ipynb #3bdba882
@@ -238,9 +268,13 @@ def working_logits(
     model: nn.Module,  # with .mean and .std; .longest_side where it has a working size
     image: np.ndarray,  # (H, W, 3) uint8
     flip: bool = True,  # mean with the mirrored photo
-) -> torch.Tensor:  # (C, h, w) float32 on the model's device, at the working size, at most `MAX_WORKING_SIDE`
+) -> (
+    torch.Tensor
+):  # (C, h, w) float32 on the model's device, at the working size, at most `MAX_WORKING_SIDE`
     "Logits of a photo at the network's working size."
-    pixels = normalise(working_photo(model, image), model.mean, model.std).to(next(model.parameters()).device)
+    pixels = normalise(working_photo(model, image), model.mean, model.std).to(
+        next(model.parameters()).device
+    )
     with _in_eval_mode(model):
         return _mean_logits(model, pixels[None], (1.0,), flip)[0]
 
@@ -250,7 +284,9 @@ def tag_logits(
     model: nn.Module,  # with a `.tag_classifier`, and .mean and .std
     image: np.ndarray,  # (H, W, 3) uint8
     flip: bool = True,  # mean with the mirrored photo
-) -> torch.Tensor:  # (C,) float32 on the model's device; their sigmoid is how likely each class is shown
+) -> (
+    torch.Tensor
+):  # (C,) float32 on the model's device; their sigmoid is how likely each class is shown
     "Logits of the tags of a photo, by the network's tag classifier."
     side = smallest_side(getattr(model, "longest_side", 0), TAG_CLASSIFIER_SIDE)
     small = normalise(reduced(image, side), model.mean, model.std)
@@ -276,7 +312,11 @@ def _probabilities(
     refine=None,  # None: as the network has it
 ) -> Iterator[tuple[slice, slice, torch.Tensor]]:  # rows, columns, (C, h, w) probabilities there
     "Class probabilities at the photo's own size, piece by piece."
-    small, full, gaussians = reduced(image, getattr(model, "longest_side", 0)), image.shape[:2], None
+    small, full, gaussians = (
+        reduced(image, getattr(model, "longest_side", 0)),
+        image.shape[:2],
+        None,
+    )
     shift = None
     if tags is None and getattr(model, "classifier_weight", 0):
         shift = tag_prior_bias(tag_logits(model, small, flip)[None], model.classifier_weight)[0]
@@ -286,7 +326,9 @@ def _probabilities(
         if shift is not None:
             logits += shift[:, None, None]
         if tags is not None:
-            logits.masked_fill_(~_check_tags(tags, logits[None], len(logits))[0, :, None, None], -torch.inf)
+            logits.masked_fill_(
+                ~_check_tags(tags, logits[None], len(logits))[0, :, None, None], -torch.inf
+            )
         return logits
 
     with _in_eval_mode(model):
@@ -333,9 +375,11 @@ def predict_labels(
     model: nn.Module,  # as in `predict_photo`
     image: np.ndarray,  # (H, W, 3) uint8 RGB
     tags=None,  # (C,) bool, as in `predict_photo`
-    crf: bool = False,  # dense CRF on top; needs the extra, and the probabilities of all classes in memory
+    crf: bool = False,  # dense CRF on top; needs the extra, and all probabilities in memory
     **passes,  # scales, flip and refine, as in `predict_photo`
-) -> tuple[np.ndarray, float]:  # (H, W) uint8 class indices, and the mean probability of the class that was chosen
+) -> tuple[
+    np.ndarray, float
+]:  # (H, W) uint8 class indices, and the mean probability of the class that was chosen
     "The likeliest class of each pixel of a photo, at its own size, and its mean confidence."
     labels, confidence, everywhere = np.empty(image.shape[:2], np.uint8), 0.0, slice(None)
     if crf:
@@ -345,30 +389,34 @@ def predict_labels(
     for rows, columns, part in parts:
         values, classes = part.max(0)
         labels[rows, columns] = classes.to(torch.uint8).cpu().numpy()
-        confidence += values.sum(dtype=torch.float64).item() if values.device.type != "mps" else values.sum().item()
+        confidence += (
+            values.sum(dtype=torch.float64).item()
+            if values.device.type != "mps"
+            else values.sum().item()
+        )
     return labels, confidence / labels.size
 
 # %% ../../nbs/method/18_predict.ipynb #d9d251a2
 class Predictor:
     """A trained network that labels photos; `swsss.load(run or checkpoint)` opens one.
 
-        net.labels("photo.jpg", tags=["dog"])       # (H, W) uint8: the class of each pixel, an index of net.classes
+        net.labels("photo.jpg", tags=["dog"])       # (H, W) uint8: indices of net.classes
         net.predict("photo.jpg", tags=["dog"])      # (C, H, W): the probability of each class
-        net.overlay("photo.jpg")                    # (H, W, 3) uint8: the labels in colour over the photo
+        net.overlay("photo.jpg")                    # (H, W, 3) uint8: labels over the photo
         net.show("photo.jpg")                       # a figure with a legend
         for name, labels in net.labels_of_folder("photos"): ...
 
-    A photo is a path, an (H, W, 3) uint8 RGB array or a Pillow image; what comes out has the photo's own size. All
-    methods take these, by name:
+    A photo is a path, an (H, W, 3) uint8 RGB array or a Pillow image; results have the photo's own
+    size. All methods take these, by name:
 
-    tags    Names of the classes that the photo may show; all others are ruled out, and background never is. None, the
-            default, says that nobody knows: all classes compete, and a network with a tag classifier uses its estimate.
-            [] says that the photo shows none of them: background everywhere.
-    scales  The photo is seen at each of these sizes and the results are averaged: (1.0,) once; the published test has
-            (0.5, 0.75, 1.0, 1.25, 1.5), which takes five to eight times the time. 1.0 is the size the network works at.
-    flip    And mirrored at each scale, which doubles the time.
-    refine  Let the photo's own colours and edges correct the result: True or False; None, the default, does as the
-            network was trained to be used (`net.network.refine`).
+    tags    Names of the classes that the photo may show; all others but background are ruled out.
+            None, the default: the tags are not known, all classes compete, a network with a tag
+            classifier adds its prior. []: the photo shows none of the classes.
+    scales  The prediction is the mean over these, times the network's working size: (1.0,), or
+            (0.5, 0.75, 1.0, 1.25, 1.5) as in the published test, five to eight times slower.
+    flip    Mirrored at each scale too, which doubles the time.
+    refine  Refine by the photo's own colours and edges: True or False; None, the default: as the
+            network was trained (`net.network.refine`).
     """
 
     def __init__(
@@ -383,15 +431,23 @@ class Predictor:
         config = getattr(self.network, "config", {})
         side = getattr(self.network, "longest_side", 0)
         seen = f"sees photos at {side} pixels" if side else "sees photos at their own size"
-        facts = [f"{len(self.classes)} classes: {', '.join(self.classes)}", config.get("backbone", ""), seen]
+        facts = [
+            f"{len(self.classes)} classes: {', '.join(self.classes)}",
+            config.get("backbone", ""),
+            seen,
+        ]
         facts += ["refined by colours and edges"] * bool(getattr(self.network, "refine", False))
         facts += [f"from {self.origin}"] * bool(self.origin)
         return f"Predictor({'; '.join(filter(None, facts))})"
 
     def predict(
         self,
-        image: str | Path | np.ndarray | Image.Image,  # a photo: file, (H, W, 3) uint8 RGB or (H, W) grey, or Pillow's
-        tags: list[str] | None = None,  # classes the photo may show; None: any; []: background alone
+        image: str
+        | Path
+        | np.ndarray
+        | Image.Image,  # a photo: file, (H, W, 3) uint8 RGB or (H, W) grey, or Pillow's
+        tags: list[str]
+        | None = None,  # classes the photo may show; None: any; []: background alone
         scales=(1.0,),  # sizes it is seen at, times the network's working size
         flip: bool = True,  # and mirrored at each
         refine: bool | None = None,  # by the photo's colours and edges; None: as the network has it
@@ -403,7 +459,8 @@ class Predictor:
     def labels(
         self,
         image: str | Path | np.ndarray | Image.Image,  # a photo, as in `predict`
-        tags: list[str] | None = None,  # classes the photo may show; None: any; []: background alone
+        tags: list[str]
+        | None = None,  # classes the photo may show; None: any; []: background alone
         scales=(1.0,),
         flip: bool = True,
         refine: bool | None = None,
@@ -415,11 +472,14 @@ class Predictor:
     def labels_of_folder(
         self,
         folder: str | Path,  # of photos, in folders within it too
-        tags: str | Path = "",  # a table of image,tags; '' is tags.csv in the folder, where there is one
+        tags: str
+        | Path = "",  # a table of image,tags; '' is tags.csv in the folder, where there is one
         **how,  # scales, flip and refine, as in `predict`
     ) -> Iterator[tuple[str, np.ndarray]]:  # name without its ending, (H, W) uint8
-        "Name and labels of each photo in a folder, one after the other; a photo that cannot be read is warned of."
-        photos = PhotoFolder(folder, self.classes, tags)  # here, so that what is wrong with the folder is said at once
+        "Name and labels of each photo in a folder; a warning for one that cannot be read."
+        photos = PhotoFolder(
+            folder, self.classes, tags
+        )  # here, so that what is wrong with the folder is said at once
         return self._labels_of(photos, how)
 
     def _labels_of(self, photos, how):
@@ -429,7 +489,12 @@ class Predictor:
             except (ValueError, OSError) as error:
                 warnings.warn(f"{error}; it has no label", stacklevel=2)
                 continue
-            yield name, predict_labels(self.network, image, photos.tags(name), **{"scales": (1.0,), **how})[0]
+            yield (
+                name,
+                predict_labels(self.network, image, photos.tags(name), **{"scales": (1.0,), **how})[
+                    0
+                ],
+            )
 
     def overlay(
         self,
@@ -448,7 +513,7 @@ class Predictor:
         tags: list[str] | None = None,
         **how,  # scales, flip and refine, as in `predict`
     ):  # -> matplotlib's Figure
-        "A photo beside its labels, with a legend: a notebook shows it, a script saves it by `.savefig(file)`."
+        "A photo beside its labels, with a legend; `.savefig(file)` saves the figure."
         from matplotlib import pyplot as plt  # here, since who only labels needs no drawing
         from matplotlib.patches import Patch
 
@@ -473,7 +538,9 @@ class Predictor:
             near = get_close_matches(str(unknown[0]), self.classes, 3, cutoff=0.5)
             meant = f" Did you mean {' or '.join(near)}?" if near else ""
             known = ", ".join(self.classes)
-            raise ValueError(f"tag {unknown[0]!r} is not a class of this network; they are {known}.{meant}")
+            raise ValueError(
+                f"tag {unknown[0]!r} is not a class of this network; they are {known}.{meant}"
+            )
         return np.array([name in tags or index == 0 for index, name in enumerate(self.classes)])
 
 
@@ -489,9 +556,15 @@ def _pixels(image) -> np.ndarray:  # (H, W, 3) uint8
     if isinstance(image, Image.Image):
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     pixels = np.asarray(image)
-    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (3, 4)):
+    if (
+        pixels.dtype != np.uint8
+        or pixels.ndim not in (2, 3)
+        or (pixels.ndim == 3 and pixels.shape[2] not in (3, 4))
+    ):
         said = f"this is {pixels.shape} {pixels.dtype}"
-        raise ValueError(f"an image is the path of a file, (H, W, 3) uint8 or a Pillow image; {said}")
+        raise ValueError(
+            f"an image is the path of a file, (H, W, 3) uint8 or a Pillow image; {said}"
+        )
     return np.asarray(Image.fromarray(pixels).convert("RGB"))
 
 # %% ../../nbs/method/18_predict.ipynb #2116b082
@@ -509,7 +582,7 @@ def evaluate_network(
     model: nn.Module,
     folder: VOCFolder,
     names,  # images with masks; those of 'val', mostly
-    with_tags: bool = True,  # pseudo labels are made with them; a retrained network is tested without
+    with_tags: bool = True,  # pseudo labels: with; the test of a retrained network: without
     progress: bool = True,
     **settings,  # other than SETTINGS
 ) -> np.ndarray:  # (C, C) int64 confusion, rows are the labels
@@ -520,7 +593,9 @@ def evaluate_network(
         load_crf()
 
     def labels_of(name):
-        return predict_labels(model, folder.image(name), folder.tags(name) if with_tags else None, **settings)[0]
+        return predict_labels(
+            model, folder.image(name), folder.tags(name) if with_tags else None, **settings
+        )[0]
 
     return evaluate_labels(labels_of, folder, names, progress=progress)
 
@@ -535,7 +610,13 @@ def parse_scales(
     "Scales however they were written."
     if value is None:
         return (1.0,) if 0 < longest_side <= ONE_SCALE_SIDE else SETTINGS["scales"]
-    parts = value.split(",") if isinstance(value, str) else value if isinstance(value, (list, tuple)) else [value]
+    parts = (
+        value.split(",")
+        if isinstance(value, str)
+        else value
+        if isinstance(value, (list, tuple))
+        else [value]
+    )
     try:
         scales = tuple(float(part) for part in parts)
     except (TypeError, ValueError):

@@ -16,7 +16,14 @@ from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, get_args
 
 import timm
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.dataclasses import dataclass
 
 from .renamed import RENAMED, RENAMED_METHODS
@@ -26,7 +33,9 @@ from ..photos.folder import VOCFolder
 # %% ../../nbs/method/16_recipe.ipynb #2b79c8d2
 def _with_exponent(value):
     "`'1e-3'` as the number it is; everything else as it was."
-    if not isinstance(value, str) or not re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d{1,3}", value):
+    if not isinstance(value, str) or not re.fullmatch(
+        r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d{1,3}", value
+    ):
         return value
     return int(number) if (number := float(value)).is_integer() else number
 
@@ -85,7 +94,9 @@ class BatchRecipe:
     @classmethod
     def _large_enough(cls, side):
         if 0 < side < 32:
-            raise ValueError(f"longest_side={side}: pass 32 pixels or more, or 0 for the photos' own size")
+            raise ValueError(
+                f"longest_side={side}: pass 32 pixels or more, or 0 for the photos' own size"
+            )
         return side
 
 
@@ -136,7 +147,9 @@ class SelfTrainingRecipe:
     passes_before_rounds: _Whole = 0  # over the masks, at least; rounds are left out until then
     round_strong: _Whole = 6  # strong images a batch in a round
     round_weak: _Count = 6  # weak images a batch in a round, with pseudo labels
-    round_crop: Annotated[float, Field(ge=0.1, lt=10), _FromText] = 1.0  # times `crop`: the crop in a round
+    round_crop: Annotated[float, Field(ge=0.1, lt=10), _FromText] = (
+        1.0  # times `crop`: the crop in a round
+    )
     cutmix: _Part = 0.5  # in a round: part of the weak images that get a box of another one
     within_tags_weight: _Number = 0.3  # in a round: of the within-tags loss
 
@@ -177,7 +190,9 @@ def crop_size(
     size = (int(sides[1]), int(sides[2] or sides[1])) if sides else (0, 0)
     if not 8 <= min(size) <= max(size) < 2**15:  # OpenCV's limit
         shown = str(crop)[:20]
-        raise ValueError(f"crop={shown}: pass a side in pixels, or 'HEIGHTxWIDTH', each 8 to {2**15 - 1}")
+        raise ValueError(
+            f"crop={shown}: pass a side in pixels, or 'HEIGHTxWIDTH', each 8 to {2**15 - 1}"
+        )
     return size
 
 # %% ../../nbs/method/16_recipe.ipynb #8c56bcb6
@@ -280,7 +295,9 @@ class Recipe:
         for name in changes:
             if name in RENAMED:
                 new = RENAMED[name]
-                raise ValueError(f"{name!r} is called {new!r} now: see `{new}` in nbs/method/16_recipe.ipynb")
+                raise ValueError(
+                    f"{name!r} is called {new!r} now: see `{new}` in nbs/method/16_recipe.ipynb"
+                )
             if name not in GROUPS:
                 near = get_close_matches(name, GROUPS, 3, cutoff=0.5) or list(GROUPS)
                 raise ValueError(f"unknown parameter {name!r}; did you mean {' or '.join(near)}?")

@@ -35,13 +35,15 @@ def _moments(sums):
 
 
 def _gaussians(probabilities, terms):
-    "(C, P), (P, 10) -> (C, 10): times terms, log-density of a class's colours; -inf without pixels."
+    "(C, P), (P, 10) -> (C, 10): times terms, log-density of colours; -inf without pixels."
     counts = probabilities**CONFIDENCE_POWER
     sums, whole = (counts @ terms).cpu().double(), terms.sum(0, keepdim=True).cpu().double()
     total = sums[:, :1, None].clone()
     sums[:, 0].clamp_(min=1e-9)
     (mean, spread), (_, of_all) = _moments(sums), _moments(whole)
-    spread = (total * spread + PRIOR_PIXELS * of_all) / (total + PRIOR_PIXELS) + MIN_COLOUR_VARIANCE * torch.eye(3)
+    spread = (total * spread + PRIOR_PIXELS * of_all) / (
+        total + PRIOR_PIXELS
+    ) + MIN_COLOUR_VARIANCE * torch.eye(3)
     precision, (i, j) = spread.inverse(), torch.triu_indices(3, 3)
     linear = (precision @ mean[:, :, None])[..., 0]
     constant = -(linear * mean).sum(1, keepdim=True) / 2 - spread.logdet()[:, None] / 2
@@ -75,7 +77,9 @@ def colour_logits(
     image: np.ndarray,  # (H, W, 3) uint8 RGB: the photo at any size, or a part of it
 ) -> torch.Tensor:  # (C, H, W) float32, at most 0, to add to the logits
     "The penalty of each class at each pixel, by the photo's colours."
-    return _colour_penalty(gaussians, _colour_terms(image, gaussians.device)).unflatten(1, image.shape[:2])
+    return _colour_penalty(gaussians, _colour_terms(image, gaussians.device)).unflatten(
+        1, image.shape[:2]
+    )
 
 # %% ../../nbs/method/17_refine.ipynb #b7e1c0a2
 MAX_WORKING_SIDE = 1024  # pixels: longest side at which a whole photo is predicted, at most
@@ -128,20 +132,21 @@ def guided_probabilities(
 
 # %% ../../nbs/method/17_refine.ipynb #c1b67c02
 def load_crf():
-    "The CRF library, or one sentence on how to get it. Call it before long work that ends in a CRF."
+    "The CRF library, or an error with the way to install it: call it before long work."
     try:
         import pydensecrf.densecrf as densecrf
         from pydensecrf.utils import unary_from_softmax
     except ImportError as e:
         raise ImportError(
-            "crf=True needs pydensecrf: pip install 'swsss[crf]' (it is compiled, so a C++ compiler must be there); "
+            "crf=True needs pydensecrf: pip install 'swsss[crf]' (it is compiled, so a C++ "
+            "compiler must be there); "
             "or pass crf=False"
         ) from e
     return densecrf, unary_from_softmax
 
 
 def dense_crf(
-    probabilities: torch.Tensor,  # (C, H, W), as `predict` gives them; a class that is 0 everywhere stays out
+    probabilities: torch.Tensor,  # (C, H, W) of `predict`; a class that is 0 everywhere stays out
     image: np.ndarray,  # (H, W, 3) uint8 RGB
     iterations: int = 1,  # mean-field steps; the published test takes one
     gaussian=(3, 3),  # pixels, weight
@@ -154,7 +159,9 @@ def dense_crf(
         return probabilities
     height, width = image.shape[:2]
     crf = densecrf.DenseCRF2D(width, height, int(possible.sum()))
-    crf.setUnaryEnergy(unary_from_softmax(np.ascontiguousarray(probabilities[possible].float().cpu().numpy())))
+    crf.setUnaryEnergy(
+        unary_from_softmax(np.ascontiguousarray(probabilities[possible].float().cpu().numpy()))
+    )
     crf.addPairwiseGaussian(sxy=gaussian[0], compat=gaussian[1])
     crf.addPairwiseBilateral(
         sxy=bilateral[0], srgb=bilateral[1], rgbim=np.ascontiguousarray(image), compat=bilateral[2]

@@ -71,7 +71,9 @@ def tag_density(
 def mask_areas(
     folder: VOCFolder,
     strong: list[str],  # names of images whose masks are used
-) -> tuple[np.ndarray, np.ndarray]:  # (M, C) part of each photo that a class covers, (M, C) bool tags
+) -> tuple[
+    np.ndarray, np.ndarray
+]:  # (M, C) part of each photo that a class covers, (M, C) bool tags
     "The area of each class in each mask; masks that are void throughout are left out."
     parts, tags = [], []
     for name in strong:

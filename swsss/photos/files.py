@@ -41,7 +41,10 @@ def project_path(
     "An absolute path, the same from whichever folder a notebook runs."
     path = os.path.expanduser(path)
     here = Path.cwd()
-    root = next((p for p in (here, *here.parents) if _is_project(p)), Path(os.environ.get("SWSSS_HOME") or here))
+    root = next(
+        (p for p in (here, *here.parents) if _is_project(p)),
+        Path(os.environ.get("SWSSS_HOME") or here),
+    )
     return Path(os.path.abspath(root / path))
 
 # %% ../../nbs/photos/00_files.ipynb #c00f119f
@@ -52,7 +55,10 @@ def find_notebook(
     package = Path(__file__).parents[1]
     home = package.parent / "nbs" if _is_project(package.parent) else package / "notebooks"
     if not (home / f"{name}.ipynb").is_file():
-        there = ", ".join(sorted(path.stem for path in home.glob("*.ipynb"))) or "none: install swsss again"
+        there = (
+            ", ".join(sorted(path.stem for path in home.glob("*.ipynb")))
+            or "none: install swsss again"
+        )
         raise FileNotFoundError(f"There is no notebook {name} in {home}; there are {there}.")
     return home / f"{name}.ipynb"
 

@@ -161,7 +161,8 @@ def _labelmap(classes: tuple[str, ...]) -> str:
     "The lines of labelmap.txt: what VOC's colours mean."
     if wrong := [name for name in classes if ":" in name or name.startswith("#")]:
         raise ValueError(
-            f"labelmap.txt cannot hold the class {wrong[0]!r}: rename it without ':' and '#', or choose coco."
+            f"labelmap.txt cannot hold the class {wrong[0]!r}: rename it without ':' and "
+            "'#', or choose coco."
         )
     palette = voc_palette()
     lines = (f"{name}:{','.join(map(str, palette[k]))}::" for k, name in _listed(classes).items())
@@ -413,10 +414,12 @@ def label_studio_steps(
     return (
         "Start Label Studio so that it may show the photos, here with one command:\n"
         "    LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true \\\n"
-        f"    LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={shlex.quote(str(photos.parent))} label-studio start\n"
+        f"    LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={shlex.quote(str(photos.parent))} "
+        "label-studio start\n"
         "Make a project; in its Settings\n"
         "1. Labeling Interface, Code: paste the lines below\n"
-        f"2. Cloud Storage, Add Source Storage, Local Files: the absolute local path is {photos}; save, don't sync\n"
+        "2. Cloud Storage, Add Source Storage, Local Files: the absolute local path is "
+        f"{photos}; save, don't sync\n"
         f"3. back in the project: Import {out}\n\n{label_studio_config(classes)}"
     )
 
@@ -437,7 +440,7 @@ def write_label_studio(
     classes: tuple[str, ...],
     photos: bool = False,  # not in a JSON file
 ) -> None:
-    "Label Studio's JSON for import; its document root for local files is the folder above that of the photos."
+    "Label Studio's JSON for import; its document root is the folder above that of the photos."
     _no_photos(photos, "labelstudio")
     listed = _listed(classes)
 
@@ -446,8 +449,15 @@ def write_label_studio(
             for number, (name, labels, photo, place) in enumerate(items):
                 size = {"width": labels.shape[1], "height": labels.shape[0]}
                 parts = Path(os.path.abspath(photo)).parts[-1 - len(PurePosixPath(place).parts) :]
-                data = {"image": f"/data/local-files/?d={quote('/'.join(parts))}", "name": name, **size}
-                result = [_brush_region(labels, k, listed[k]) for k in np.unique(labels[labels > 0]).tolist()]
+                data = {
+                    "image": f"/data/local-files/?d={quote('/'.join(parts))}",
+                    "name": name,
+                    **size,
+                }
+                result = [
+                    _brush_region(labels, k, listed[k])
+                    for k in np.unique(labels[labels > 0]).tolist()
+                ]
                 task = {"data": data, "predictions": [{"model_version": "swsss", "result": result}]}
                 file.write((",\n" if number else "[") + json.dumps(task))
             file.write("]\n")
@@ -554,18 +564,22 @@ _COLUMNS = {"image": "image", "label": "image", "name": "string"}
 def _features(classes: tuple[str, ...]) -> str:
     "What the columns hold, as `datasets` reads it from a card; JSON is YAML."
     columns = [{"name": name, "dtype": kind} for name, kind in _COLUMNS.items()]
-    return json.dumps([*columns, {"name": "tags", "sequence": {"class_label": {"names": _id2label(classes)}}}])
+    return json.dumps(
+        [*columns, {"name": "tags", "sequence": {"class_label": {"names": _id2label(classes)}}}]
+    )
 
 
 def _card(classes: tuple[str, ...]) -> str:
     "README.md of the folder."
-    files = '  data_files:\n  - split: train\n    path: ["metadata.jsonl", "images/**", "labels/**"]'  # not classes.txt
+    parts = '["metadata.jsonl", "images/**", "labels/**"]'  # not classes.txt
+    files = f"  data_files:\n  - split: train\n    path: {parts}"
     config = f"- config_name: default\n{files}\n  features: {_features(classes)}"
     return (
         f"---\ntask_categories:\n- image-segmentation\nconfigs:\n{config}\n---\n\n"
         "# Labels of swsss\n\n`image` is the photo, `label` its label map: 8-bit class indices, "
         f"{IGNORE_INDEX} is void. `tags` are the classes in it; `id2label.json` names all.\n\n"
-        '```python\nfrom datasets import load_dataset\n\ndataset = load_dataset("PATH OF THIS FOLDER")\n```\n'
+        '```python\nfrom datasets import load_dataset\n\ndataset = load_dataset("PATH '
+        'OF THIS FOLDER")\n```\n'
     )
 
 
@@ -582,7 +596,11 @@ def write_datasets(
     unfinished.mkdir(parents=True)
     try:
         id2label = json.dumps(_id2label(classes), indent=2, ensure_ascii=False)
-        lists = {"README.md": _card(classes), "classes.txt": _lines(classes), "id2label.json": id2label}
+        lists = {
+            "README.md": _card(classes),
+            "classes.txt": _lines(classes),
+            "id2label.json": id2label,
+        }
         for file, text in lists.items():
             (unfinished / file).write_text(text, encoding="utf-8")
         with open(unfinished / "metadata.jsonl", "w", encoding="utf-8") as rows:
@@ -593,7 +611,9 @@ def write_datasets(
                 shutil.copyfile(photo, unfinished / places["file_name"])
                 (unfinished / places["label_file_name"]).write_bytes(_png(labels))
                 tags = np.unique(labels[labels != IGNORE_INDEX]).tolist()
-                rows.write(json.dumps({**places, "name": name, "tags": tags}, ensure_ascii=False) + "\n")
+                rows.write(
+                    json.dumps({**places, "name": name, "tags": tags}, ensure_ascii=False) + "\n"
+                )
         unfinished.rename(out)
     except BaseException:
         shutil.rmtree(unfinished)

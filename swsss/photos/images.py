@@ -331,7 +331,9 @@ def as_image(
         raise ValueError(f"an image is (H, W, 3) or (3, H, W), not {as_numpy(image).shape}")
     if array.dtype.kind == "f":
         if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
-            raise ValueError("a float image lies in 0..1: undo the normalisation first (image * std + mean)")
+            raise ValueError(
+                "a float image lies in 0..1: undo the normalisation first (image * std + mean)"
+            )
         array = (array * 255).round()
     elif array.dtype != np.uint8:
         raise ValueError(f"an image is uint8 or float, not {array.dtype}")
@@ -348,7 +350,9 @@ def as_labels(
     if array.ndim != 2 or array.dtype.kind not in "iub":
         raise ValueError(f"a {name} is (H, W) of integers, not {array.shape} of {array.dtype}")
     if size is not None and array.shape != tuple(size):
-        raise ValueError(f"the {name} is {array.shape[0]} x {array.shape[1]}, its image {size[0]} x {size[1]}")
+        raise ValueError(
+            f"the {name} is {array.shape[0]} x {array.shape[1]}, its image {size[0]} x {size[1]}"
+        )
     if array.size and (array.min() < 0 or array.max() > 255):
         raise ValueError(f"a {name} holds 0..255, here {array.min()}..{array.max()}")
     return np.ascontiguousarray(array, np.uint8)

@@ -54,11 +54,17 @@ def options_in(
 ) -> dict[str, Option]:  # by name, in order
     "Names that are given a plain value, at the top or as fields of a class."
     lines = io.StringIO(source).readline
-    notes = {t.start[0]: t.string for t in tokenize.generate_tokens(lines) if t.type == tokenize.COMMENT}
+    notes = {
+        t.start[0]: t.string for t in tokenize.generate_tokens(lines) if t.type == tokenize.COMMENT
+    }
     found = {}
     for node in ast.walk(ast.parse(source)):
-        for part in getattr(node, "body", []) if isinstance(node, (ast.Module, ast.ClassDef)) else []:
-            target = part.targets[0] if isinstance(part, ast.Assign) else getattr(part, "target", None)
+        for part in (
+            getattr(node, "body", []) if isinstance(node, (ast.Module, ast.ClassDef)) else []
+        ):
+            target = (
+                part.targets[0] if isinstance(part, ast.Assign) else getattr(part, "target", None)
+            )
             with suppress(ValueError, AttributeError, TypeError):  # what is computed is no option
                 default = ast.literal_eval(part.value)
                 beside = [notes[n] for n in range(part.lineno, part.end_lineno + 1) if n in notes]
@@ -79,7 +85,9 @@ def notebook_options(
     name: str,  # of a notebook that people run
 ) -> dict[str, Option]:  # by parameter
     "The parameters of a notebook; where it takes a recipe, the recipe's fields too."
-    cells = [cell for cell in nbformat.read(find_notebook(name), 4).cells if cell.cell_type == "code"]
+    cells = [
+        cell for cell in nbformat.read(find_notebook(name), 4).cells if cell.cell_type == "code"
+    ]
     last = next(i for i, cell in enumerate(cells) if "parameters" in cell.metadata.get("tags", []))
     own = {}
     for cell in cells[: last + 1]:
@@ -109,11 +117,20 @@ def read_value(
 # %% ../../nbs/runs/28_command_line.ipynb #16c93c47
 VERBS = {
     "train": ("train_pct", "learn from a few masks and many tags"),
-    "label": ("make_labels", "write a mask for every photo of a run's folder, or of any folder of photos"),
+    "label": (
+        "make_labels",
+        "write a mask for every photo of a run's folder, or of any folder of photos",
+    ),
     "retrain": ("retrain", "train one network that needs no tags, on masks and labels"),
     "evaluate": ("evaluate", "measure the mIoU of a network"),
-    "export": ("export_labels", "write labels for CVAT, COCO, Label Studio, VOC or Hugging Face datasets"),
-    "import": ("export_labels", "read labels that were corrected elsewhere back into a label folder"),
+    "export": (
+        "export_labels",
+        "write labels for CVAT, COCO, Label Studio, VOC or Hugging Face datasets",
+    ),
+    "import": (
+        "export_labels",
+        "read labels that were corrected elsewhere back into a label folder",
+    ),
 }
 
 
@@ -166,7 +183,11 @@ def passed_on(
             signal.signal(number, handler)
 
 # %% ../../nbs/runs/28_command_line.ipynb #74cf9202
-DONE, FAILED, USAGE = 0, 1, 2  # exit codes; 128 and the number of the signal where one stopped it: 130, 143
+DONE, FAILED, USAGE = (
+    0,
+    1,
+    2,
+)  # exit codes; 128 and the number of the signal where one stopped it: 130, 143
 
 
 def new_notebook(
@@ -204,18 +225,31 @@ def run_notebook(
     verbose: bool = False,  # tracebacks
 ) -> int:  # exit code
     "A notebook by papermill, its printed lines in the terminal."
-    from jupyter_client import AsyncKernelManager  # here, since these take seconds and `--help` needs neither
+    from jupyter_client import (
+        AsyncKernelManager,
+    )  # here, since these take seconds and `--help` needs neither
     from jupyter_core.utils import run_sync
     from papermill import execute_notebook
 
-    logging.getLogger("papermill").setLevel(logging.ERROR)  # of its cells, and that it knows not all parameters
+    logging.getLogger("papermill").setLevel(
+        logging.ERROR
+    )  # of its cells, and that it knows not all parameters
     manager = AsyncKernelManager(kernel_name="python3")
     streams = {"stdout_file": Terminal(sys.stdout), "stderr_file": Terminal(sys.stderr)}
     with passed_on(run_sync(manager.interrupt_kernel)) as came:
         try:
-            hooks = {"km": manager, "on_cell_start": _refuse_cells(came), "extra_arguments": ["--log-level=ERROR"]}
-            execute_notebook(find_notebook(name), out, parameters, progress_bar=False, **streams, **hooks)
-        except (Exception, KeyboardInterrupt) as error:  # whatever it is, a sentence and a code are what is left
+            hooks = {
+                "km": manager,
+                "on_cell_start": _refuse_cells(came),
+                "extra_arguments": ["--log-level=ERROR"],
+            }
+            execute_notebook(
+                find_notebook(name), out, parameters, progress_bar=False, **streams, **hooks
+            )
+        except (
+            Exception,
+            KeyboardInterrupt,
+        ) as error:  # whatever it is, a sentence and a code are what is left
             print(f"\n{in_a_sentence(error, verbose)}", file=sys.stderr, flush=True)
             return 128 + came[0] if came else FAILED
         finally:
@@ -256,7 +290,7 @@ def check(
 def copy_explorer(
     parameters: dict,
 ) -> Path:
-    "A copy of the explorer's notebook in runs/, given these parameters, with the explorer as far up as can be."
+    "A copy of the explorer's notebook in runs/, with these parameters, the explorer first."
     from papermill.iorw import load_notebook_node
     from papermill.parameterize import parameterize_notebook
 
@@ -266,7 +300,9 @@ def copy_explorer(
         if cell.cell_type == "code":
             cell.outputs, cell.metadata["jupyter"] = [], {"source_hidden": True}
     at = next(i for i, cell in enumerate(notebook.cells) if cell.source.strip() == "explorer") + 1
-    notebook.cells[:at] = sorted(notebook.cells[:at], key=lambda cell: cell.cell_type != "code")  # prose below it
+    notebook.cells[:at] = sorted(
+        notebook.cells[:at], key=lambda cell: cell.cell_type != "code"
+    )  # prose below it
     path = project_path("runs") / "explore_pseudo_labels.ipynb"
     path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, path)
@@ -309,7 +345,9 @@ def _wait_for_server(process, log) -> dict:
                 if about["pid"] == process.pid and urlopen(f"{about['url']}api", timeout=2):
                     return about
         time.sleep(0.2)
-    lines = Path(log).read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no word"]
+    lines = Path(log).read_text(encoding="utf-8", errors="replace").strip().splitlines() or [
+        "no word"
+    ]
     raise RuntimeError(f"JupyterLab did not start: {lines[-1]}")
 
 
@@ -317,9 +355,16 @@ def _kernel_of(about, path):
     "A session of the server for the notebook at `path`, and a client of its kernel."
     from jupyter_client import BlockingKernelClient, find_connection_file
 
-    body = {"path": path, "name": Path(path).name, "type": "notebook", "kernel": {"name": "python3"}}
+    body = {
+        "path": path,
+        "name": Path(path).name,
+        "type": "notebook",
+        "kernel": {"name": "python3"},
+    }
     head = {"Authorization": f"token {about['token']}", "Content-Type": "application/json"}
-    with urlopen(Request(f"{about['url']}api/sessions", json.dumps(body).encode(), head), timeout=PATIENCE) as answer:
+    with urlopen(
+        Request(f"{about['url']}api/sessions", json.dumps(body).encode(), head), timeout=PATIENCE
+    ) as answer:
         kernel = json.load(answer)["kernel"]["id"]
     client = BlockingKernelClient(connection_file=find_connection_file(f"kernel-{kernel}.json"))
     client.load_connection_file()
@@ -335,8 +380,16 @@ def explore(
     "JupyterLab with the explorer, until Ctrl-C."
     path, home = copy_explorer(parameters), project_path(".")
     lab = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--ServerApp.root_dir={home}"]
-    with tempfile.TemporaryDirectory() as temporary, open(Path(temporary) / "log", "w", encoding="utf-8") as log:
-        how = {"stdout": log, "stderr": log, "start_new_session": True, "env": os.environ | {"SWSSS_HOME": str(home)}}
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        open(Path(temporary) / "log", "w", encoding="utf-8") as log,
+    ):
+        how = {
+            "stdout": log,
+            "stderr": log,
+            "start_new_session": True,
+            "env": os.environ | {"SWSSS_HOME": str(home)},
+        }
         process = subprocess.Popen(lab, cwd=home, **how)
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as by Ctrl-C
         try:
@@ -367,7 +420,9 @@ def _show(path, home, about, browser):
         ran = f"A cell below the explorer failed: {fault}" if fault else ran
     except OSError as error:  # a server with a password, say
         ran = f"Its cells could not be run from here ({error}): press Run, Run All Cells."
-    address = f"{about['url']}lab/tree/{quote(name)}" + (f"?token={about['token']}" if about["token"] else "")
+    address = f"{about['url']}lab/tree/{quote(name)}" + (
+        f"?token={about['token']}" if about["token"] else ""
+    )
     print(f"{ran} The explorer is at\n    {address}\nCtrl-C here ends it.", flush=True)
     if browser:
         webbrowser.open(address)
@@ -375,30 +430,46 @@ def _show(path, home, about, browser):
 # %% ../../nbs/runs/28_command_line.ipynb #d176f5ff
 ABOUT = """
 the way: check, train, label, explore, retrain, label --photos FOLDER, export.
-`swsss VERB --help` lists what a verb takes. A run that was stopped goes on when the same command is given again.
+`swsss VERB --help` lists what a verb takes. A run that was stopped goes on when the same command is
+given again.
 
-exit codes: 0 done; 1 refused or failed, the reason is printed; 2 the command is wrong; 130 stopped by Ctrl-C,
+exit codes: 0 done; 1 refused or failed, the reason is printed; 2 the command is wrong;
+130 stopped by Ctrl-C,
 143 by SIGTERM, after writing what is needed to go on.
 """
 
 
 def _verb_parser(parsers, verb, notebook, about):
     "The options of a verb that runs a notebook."
-    how = {"usage": f"swsss {verb}{' FILE' * (verb == 'import')} [--NAME VALUE ...]", "allow_abbrev": False}
-    parser = parsers.add_parser(verb, help=about, description=f"{about[0].upper()}{about[1:]}.", **how)
+    how = {
+        "usage": f"swsss {verb}{' FILE' * (verb == 'import')} [--NAME VALUE ...]",
+        "allow_abbrev": False,
+    }
+    parser = parsers.add_parser(
+        verb, help=about, description=f"{about[0].upper()}{about[1:]}.", **how
+    )
     options = notebook_options(notebook)
     if verb == "import":
-        parser.description += " First masks are not read: they go into the data folder, as SegmentationClass/NAME.png."
-        parser.add_argument("read", metavar="FILE", help="an export with the corrected labels: .zip, .json or a folder")
+        parser.description += " First masks are not read: they go into the data folder, as "
+        parser.description += "SegmentationClass/NAME.png."
+        parser.add_argument(
+            "read",
+            metavar="FILE",
+            help="an export with the corrected labels: .zip, .json or a folder",
+        )
         options = {name: options[name] for name in ("run", "labels", "data", "photos", "runs")}
     place = dict.fromkeys(options, parser)
     if verb in ("train", "retrain"):
-        group = parser.add_argument_group("fields of the recipe", "as 'paper' has them; a run prints its own")
+        group = parser.add_argument_group(
+            "fields of the recipe", "as 'paper' has them; a run prints its own"
+        )
         place |= dict.fromkeys(recipe_options(), group)
     for name, option in options.items():
         flag = {"nargs": "?", "const": "True"} if isinstance(option.default, bool) else {}
         how = {"dest": name, "metavar": "VALUE", "default": argparse.SUPPRESS, **flag}
-        place[name].add_argument(f"--{name}", help=f"{option.help} ({option.default!r})".replace("%", "%%"), **how)
+        place[name].add_argument(
+            f"--{name}", help=f"{option.help} ({option.default!r})".replace("%", "%%"), **how
+        )
         if "_" in name:
             parser.add_argument(f"--{name.replace('_', '-')}", help=argparse.SUPPRESS, **how)
     parser.set_defaults(options=options)
@@ -406,20 +477,34 @@ def _verb_parser(parsers, verb, notebook, about):
 
 
 def build_parser(
-    verb: str = "",  # the one whose options are wanted; the others are named only, as reading them takes time
+    verb: str = "",  # whose options are read; the others are only named, which is faster
 ) -> argparse.ArgumentParser:
     "The command's options."
-    how = {"prog": "swsss", "formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
+    how = {
+        "prog": "swsss",
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+        "allow_abbrev": False,
+    }
     parser = argparse.ArgumentParser(
         description="Learn pseudo labels from a few masks and many tags.", epilog=ABOUT, **how
     )
     parsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    one = parsers.add_parser("check", help="list all that is wrong with a folder of photos, masks and tags")
+    one = parsers.add_parser(
+        "check", help="list all that is wrong with a folder of photos, masks and tags"
+    )
     one.add_argument("folder", metavar="FOLDER")
     one.add_argument("--verbose", action="store_true", help="show tracebacks")
     for name, (notebook, about) in VERBS.items():
-        one = _verb_parser(parsers, name, notebook, about) if name == verb else parsers.add_parser(name, help=about)
-        one.add_argument("--notebook", metavar="PATH", help=f"where the executed notebook goes (RUNS/{name}.ipynb)")
+        one = (
+            _verb_parser(parsers, name, notebook, about)
+            if name == verb
+            else parsers.add_parser(name, help=about)
+        )
+        one.add_argument(
+            "--notebook",
+            metavar="PATH",
+            help=f"where the executed notebook goes (RUNS/{name}.ipynb)",
+        )
         one.add_argument("--verbose", action="store_true", help="show the traceback of an error")
     about = "look at labels, judge and correct them, in JupyterLab"
     if verb == "explore":
@@ -431,13 +516,15 @@ def build_parser(
 
 
 def _parse(arguments):
-    "The arguments as a namespace; a wrong one ends the process with code 2 and the nearest right ones."
+    "The arguments as a namespace; a wrong one exits with 2 and names the nearest right ones."
     parser = build_parser(next((word for word in arguments if not word.startswith("-")), ""))
     chosen, unknown = parser.parse_known_args(arguments)
     if unknown:
         names = [f"--{name}" for name in [*getattr(chosen, "options", {}), "notebook", "verbose"]]
         near = get_close_matches(unknown[0].split("=")[0], names, 3, cutoff=0.5)
-        meant = f"; did you mean {' or '.join(near)}?" if near else f"; see swsss {chosen.verb} --help"
+        meant = (
+            f"; did you mean {' or '.join(near)}?" if near else f"; see swsss {chosen.verb} --help"
+        )
         parser.error(f"unknown argument {unknown[0]}{meant}")
     return parser, chosen
 
@@ -451,7 +538,9 @@ def main(
         return check(chosen.folder, chosen.verbose)
     given = {name: getattr(chosen, name) for name in chosen.options if hasattr(chosen, name)}
     try:
-        parameters = {name: read_value(text, chosen.options[name].default) for name, text in given.items()}
+        parameters = {
+            name: read_value(text, chosen.options[name].default) for name, text in given.items()
+        }
     except argparse.ArgumentTypeError as error:
         parser.error(str(error))
     if chosen.verb == "explore":

@@ -274,7 +274,11 @@ def miou_tag(
     how: str = "",  # in words, where it is not one scale, flipped too, without CRF
 ) -> str:
     "What a measured mIoU is called in TensorBoard."
-    return re.sub(r"[^\w/.-]+", "_", f"mIoU/{images} {title} {'with' if with_tags else 'without'} tags {how}".strip())
+    return re.sub(
+        r"[^\w/.-]+",
+        "_",
+        f"mIoU/{images} {title} {'with' if with_tags else 'without'} tags {how}".strip(),
+    )
 
 
 def changes(
@@ -576,7 +580,10 @@ class Run:
 
     def log_recipe(self) -> None:
         "Tell TensorBoard the recipe, as hyperparameters, and by which mIoU runs are compared."
-        plain = {name: v if isinstance(v, bool | int | float) else str(v) for name, v in self.recipe.flat().items()}
+        plain = {
+            name: v if isinstance(v, bool | int | float) else str(v)
+            for name, v in self.recipe.flat().items()
+        }
         title = "retrained" if self.origin else "HybridNet"
         compared = [miou_tag(title, with_tags) for with_tags in (True, False)]
         for part in hparams(plain, dict.fromkeys(compared)):
