@@ -50,7 +50,7 @@ left() { echo $((limit - (SECONDS - begun))); }
 one() { # NAME SPLIT METHOD SEED ITERATIONS TAGGER: one run, stopped kindly at the limit
     local path="$home/$1"
     test ! -f "$path/finished.json" || return 0
-    until test -z "${6:-}" || test -f "${6:-}/finished.json"; do # a tag network that is still learning
+    until test -z "${6:-}" || test -f "${6:-}/finished.json"; do # a tag classifier that is still learning
         sleep 1 && [ "$(left)" -gt 1 ] || return 0
     done
     timeout -s INT -k 25 "$(($(left) > 1 ? $(left) : 1))" python3 benchmarks/train_one.py "$path" --data "$data" \
@@ -64,7 +64,7 @@ export home data recipe more begun
 length_of() { python3 -c "import sys, yaml; print(yaml.safe_load(sys.argv[1])[sys.argv[2]])" "$lengths" "$1"; }
 all=$(python3 -c "from swsss.photos.folder import VOCFolder; import sys; print(len(VOCFolder(sys.argv[1]).listed('train')))" "$data")
 classifier=
-if [[ ,$methods, == *,self_training,* ]]; then # one tag network serves all runs
+if [[ ,$methods, == *,self_training,* ]]; then # one tag classifier serves all runs
     classifier=$home/tags
     echo "tags ${splits##*,}@0 self_training 0 $(($(length_of self_training) / 4))"
 fi > "$home/runs.txt"
@@ -80,7 +80,7 @@ fi > "$home/runs.txt"
         length=$(length_of cce)
         echo "all-cce-seed$seed-$length all cce $seed $length"
     done
-} | sort -s -k3,3 >> "$home/runs.txt" # by method: cce needs no tag network
+} | sort -s -k3,3 >> "$home/runs.txt" # by method: cce needs no tag classifier
 xargs -P "${JOBS:-8}" -I{} bash -c 'one {}' < "$home/runs.txt"
 
 unfinished=0

@@ -98,7 +98,7 @@ def doors(home):
         "explorer": (lambda: find_results(run), labels),
         "explorer of labels": (lambda: find_results(labels=labels, data=folder.root), labels),
         "networks of the explorer": (lambda: Networks(run, folder)._model("HybridNet"), hybrid),
-        "tag network": (lambda: find_classifier(str(run), weak, folder), hybrid),
+        "tag classifier": (lambda: find_classifier(str(run), weak, folder), hybrid),
         "training": (
             lambda: swsss.train(Recipe.paper(**read_json(run / "recipe.json")["recipe"]), folder, strong, run),
             run,
@@ -107,7 +107,7 @@ def doors(home):
 
 
 DOORS = ["evaluate", "label", "agree", "go on labelling", "stage 2", "labels as masks", "import", "export", "explorer"]
-DOORS += ["explorer of labels", "networks of the explorer", "tag network", "training"]
+DOORS += ["explorer of labels", "networks of the explorer", "tag classifier", "training"]
 
 
 def test_all_doors_are_tried(made):

@@ -15,7 +15,7 @@ from installed import environment, swsss
 from PIL import Image
 
 from swsss.photos.images import read_labels, write_labels
-from swsss.runs.command_line import VERBS, as_command, options_in
+from swsss.runs.command_line import COMMANDS, as_command, options_in
 
 pytest_plugins = ["installed", "browser"]
 TINY = {"recipe": "demo", "iterations": 6, "save_every": 3, "channels": 8, "crop": 16, "num_strong": 2, "num_weak": 2}
@@ -129,7 +129,7 @@ def test_a_refusal_is_one_sentence(home, site, trained):
         "label --crf --nothing-like-it 3": "see swsss label --help",
         "evaluate --scales [1": "no YAML",
         "import": "FILE",
-        "": "VERB",
+        "": "COMMAND",
     }.items(),
 )
 def test_a_wrong_command_is_2(site, tmp_path, arguments, answer):
@@ -138,9 +138,9 @@ def test_a_wrong_command_is_2(site, tmp_path, arguments, answer):
     assert not list(tmp_path.iterdir())
 
 
-def test_help_tells_verbs_fields_and_exit_codes(site, tmp_path):
+def test_help_tells_commands_fields_and_exit_codes(site, tmp_path):
     told = swsss(site, tmp_path, "--help").stdout
-    assert all(f"\n    {verb} " in told for verb in [*VERBS, "check", "explore"])
+    assert all(f"\n    {command} " in told for command in [*COMMANDS, "check", "explore"])
     assert "0 done; 1 refused or failed" in told and "130 stopped by Ctrl-C" in told and "143 by SIGTERM" in told
     told = " ".join(swsss(site, tmp_path, "train", "--help").stdout.split())
     assert "--data VALUE" in told and "--classifier_weight VALUE" in told and "try 800 for phone photos" in told
@@ -176,7 +176,7 @@ def test_what_notebooks_tell_to_type_is_told_as_commands():
     from swsss.photos.files import find_notebook
 
     told = 0
-    for notebook, _ in VERBS.values():
+    for notebook, _ in COMMANDS.values():
         for cell in nbformat.read(find_notebook(notebook), 4).cells:
             for line in cell.source.splitlines() if cell.cell_type == "code" else []:
                 if re.search(r"papermill nbs/\w+\.ipynb", line):

@@ -423,7 +423,7 @@ class Predictor:
         self,
         network: nn.Module,  # with .mean and .std
         classes: list[str],  # names of its classes, background first
-        origin: str | Path = "",  # where it was loaded from, to be told
+        origin: str | Path = "",  # where it was loaded from, for `repr`
     ):
         self.network, self.classes, self.origin = network, list(classes), str(origin)
 
