@@ -430,8 +430,8 @@ def _show(path, home, about, browser):
 # %% ../../nbs/runs/28_command_line.ipynb #d176f5ff
 ABOUT = """
 the way: check, train, label, explore, retrain, label --photos FOLDER, export.
-`swsss COMMAND --help` lists what a command takes. A run that was stopped goes on when the same command is
-given again.
+`swsss COMMAND --help` lists what a command takes. A run that was stopped goes on when the same
+command is given again.
 
 exit codes: 0 done; 1 refused or failed, the reason is printed; 2 the command is wrong;
 130 stopped by Ctrl-C,
