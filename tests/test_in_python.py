@@ -1,5 +1,6 @@
 "Labelling and training from Python, as `help(swsss)` and `help(net)` say."
 
+import io
 import pydoc
 import re
 import textwrap
@@ -149,3 +150,11 @@ def test_the_examples_of_the_docstring(tmp_path, photo, monkeypatch):
     assert set(np.unique(read_labels(tmp_path / "out/p.png"))) <= {0, 1, 2}
     assert (read_labels(tmp_path / "out/p.png") == names["net"].labels("new_photos/p.jpg")).all()
     assert PhotoFolder("new_photos", CLASSES).names == ["p"]
+
+
+def test_a_figure_shows_every_name_letter_by_letter():
+    network = DeepLabV3Plus(2, "test_resnet", "none", channels=8).eval()
+    network.classifier.bias.data.copy_(torch.tensor([-50.0, 50.0]))
+    figure = Predictor(network, ["background", "5 $ to 6 $^"]).show(np.zeros((32, 32, 3), np.uint8))
+    figure.savefig(io.BytesIO(), format="png")  # a formula that is none would raise an error here
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [r"5 \$ to 6 \$^"]

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['ERROR_KINDS', 'ERROR_COLOURS', 'HEAT', 'as_seen', 'colour_distance', 'safe_palette', 'oklab', 'clear_palette',
-           'plain', 'classes_present', 'class_name', 'css_colour', 'legend_patches', 'add_legend', 'error_kinds',
-           'weight_map', 'show_weights', 'show_strip', 'iou_table', 'iou_bars']
+           'classes_present', 'class_name', 'css_colour', 'legend_patches', 'add_legend', 'error_kinds', 'weight_map',
+           'show_weights', 'show_strip', 'iou_table', 'iou_bars']
 
 # %% ../../nbs/explorer/30_show.ipynb #bac5f3e5
 from functools import cache
@@ -22,6 +22,7 @@ from swsss.photos.images import (
     as_numpy,
     cv2,
     overlay,
+    plain,
     voc_palette,
 )
 
@@ -134,14 +135,6 @@ def clear_palette(
     return np.concatenate([black, _clear_colours(254), void])[:n]
 
 # %% ../../nbs/explorer/30_show.ipynb #026aa201
-def plain(
-    text,  # a name, or a sentence with names in it
-) -> str:
-    "A text that Matplotlib draws letter by letter."
-    text = str(text).encode(errors="replace").decode().replace("$", r"\$")
-    return f"\u200a{text}" if text.startswith("_") else text  # behind a hair space
-
-
 def classes_present(
     *maps,  # label maps, (H, W)
 ) -> list:  # class indices in order, background left out, void last

@@ -35,7 +35,7 @@ from swsss.method.refine import (
 )
 from ..photos.files import project_path
 from ..photos.folder import VOCFolder
-from ..photos.images import LARGE_PIXELS, overlay, read_image, voc_palette
+from ..photos.images import LARGE_PIXELS, overlay, plain, read_image, voc_palette
 from ..photos.new_photos import PhotoFolder
 
 # %% ../../nbs/method/18_predict.ipynb #f2941c72
@@ -524,7 +524,9 @@ class Predictor:
             ax.imshow(picture)
             ax.axis("off")
         present = [c for c in np.unique(labels) if c]
-        patches = [Patch(facecolor=voc_palette()[c] / 255, label=self.classes[c]) for c in present]
+        patches = [
+            Patch(facecolor=voc_palette()[c] / 255, label=plain(self.classes[c])) for c in present
+        ]
         fig.legend(handles=patches, loc="outside lower center", ncols=6, frameon=False)
         plt.close(fig)  # else a notebook shows it twice
         return fig

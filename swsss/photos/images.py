@@ -7,7 +7,7 @@ __all__ = ['IGNORE_INDEX', 'VOC_CLASSES', 'IMAGE_SUFFIXES', 'MAX_PIXELS', 'MAX_S
            'voc_palette', 'Refusal', 'check_bytes', 'open_image', 'open_photo', 'orientation', 'photo_size', 'has_end',
            'decode_whole', 'read_image', 'open_labels', 'meant_classes', 'read_labels', 'pixel_digest', 'read_about',
            'write_labels', 'write_pseudo_label', 'read_pseudo_label', 'as_numpy', 'as_image', 'as_labels', 'edges',
-           'overlay']
+           'overlay', 'plain']
 
 # %% ../../nbs/photos/01_images.ipynb #c9f14b48
 import hashlib
@@ -392,3 +392,11 @@ def overlay(
         border = drawn & edges(np.where(drawn, labels, 0))
         out[border] = colours[border]
     return out
+
+# %% ../../nbs/photos/01_images.ipynb #5f0a6c02
+def plain(
+    text,  # a name, or a sentence with names in it
+) -> str:
+    "A text that Matplotlib draws letter by letter."
+    text = str(text).encode(errors="replace").decode().replace("$", r"\$")
+    return f"\u200a{text}" if text.startswith("_") else text  # behind a hair space
