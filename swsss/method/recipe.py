@@ -141,15 +141,14 @@ class SelfTrainingRecipe:
 
     classifier: str = ""  # a run folder or network whose tag classifier is used; '': train one
     classifier_part: _Part = 0.2  # of the iterations: training of the tag classifier
-    classifier_weight: _Number = 2.0  # of its log-odds, added to the logits without tags; 0: none
+    classifier_weight: _Number = 2.0  # of its log-probabilities, added without tags; 0: none
     rounds: _Whole = 1  # of self-training, each with new pseudo labels of the weak images
     round_part: _Part = 0.2  # of the iterations: one round
     passes_before_rounds: _Whole = 0  # over the masks, at least; rounds are left out until then
     round_strong: _Whole = 6  # strong images a batch in a round
     round_weak: _Count = 6  # weak images a batch in a round, with pseudo labels
-    round_crop: Annotated[float, Field(ge=0.1, lt=10), _FromText] = (
-        1.0  # times `crop`: the crop in a round
-    )
+    # times `crop`: the crop in a round
+    round_crop: Annotated[float, Field(ge=0.1, lt=10), _FromText] = 1.0
     cutmix: _Part = 0.5  # in a round: part of the weak images that get a box of another one
     within_tags_weight: _Number = 0.3  # in a round: of the within-tags loss
 
