@@ -61,7 +61,7 @@ def build_networks(
     num_classes: int,  # background included
     names: tuple[str, ...] = ("hybrid", "pseudo"),
     longest_side: int = 0,  # pixels that photos are resized to; 0: their own size
-    classifier_weight: float = 0.0,  # of the tag classifier's log-odds; 0: there is none
+    classifier_weight: float = 0.0,  # of the tag classifier's log-probabilities; 0: none
 ) -> nn.ModuleDict:  # by these names
     "The networks that a method trains, with random heads."
     sizes = recipe.output_stride, recipe.channels, longest_side, classifier_weight, recipe.refine
