@@ -139,7 +139,8 @@ def as_command(
 ) -> str:
     "A text in which papermill's commands are commands of `swsss`."
     commands = {notebook: command for command, (notebook, _) in reversed(COMMANDS.items())}
-    run = rf"papermill (?:--log-output )?nbs/({'|'.join(commands)})\.ipynb(?: '[^']+\.ipynb'| \S+\.ipynb)?"
+    run = rf"papermill (?:--log-output )?nbs/({'|'.join(commands)})\.ipynb"
+    run += r"(?: '[^']+\.ipynb'| \S+\.ipynb)?"  # and where the executed notebook goes
     text = re.sub(run, lambda match: f"swsss {commands[match[1]]}", text)
     text = re.sub(r"(?<![\w-])-[pr] (?=[a-z_]{2})", "--", text)
     return text.replace("in nbs/explore_pseudo_labels.ipynb", "by `swsss explore`")
