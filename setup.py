@@ -31,7 +31,9 @@ setup(
         "swsss.notebooks": "nbs"
     },  # what people run goes along; find_notebook of photos/00_files finds it
     package_data={"swsss.explorer": ["static/*"], "swsss.notebooks": ["*.ipynb"]},
-    exclude_package_data={"swsss.notebooks": ["index.ipynb", "promises.ipynb", "results.ipynb"]},
+    exclude_package_data={
+        "swsss.notebooks": ["index.ipynb", "promises.ipynb", "results.ipynb", "self_training.ipynb"]
+    },
     python_requires=f">={settings['min_python']}",
     install_requires=requirements("requirements"),
     extras_require={key: requirements(f"{key}_requirements") for key in ["weights", "crf", "dev"]},

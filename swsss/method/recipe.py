@@ -128,7 +128,7 @@ class OptimizerRecipe:
     optimizer: Literal["sgd", "adamw"] = "sgd"  # 'sgd' with momentum 0.9, or 'adamw'
     lr: _Number = 1e-3  # initial learning rate of the decoder; decays to 0 as (1 - t)^0.9
     backbone_lr: _Number = 1.0  # times `lr`
-    classifier_lr: _Number = 10.0  # times `lr`, of the last layer
+    classifier_lr: _Number = 10.0  # times `lr`, of the segmentation network's last layer
     decay_pseudo: bool = True  # decay PseudoNet's rate too; published: False
     weight_decay: _Number = 4e-5  # of the optimizer
     warmup: _Whole = 0  # iterations of linear warm-up, at the start and wherever the rate restarts

@@ -486,7 +486,7 @@ def train(
         if recipe.loss.method == "self_training" and not weak:
             raise ValueError(
                 "method='self_training' labels photos that have tags alone, "
-                "and here all have masks: pass 'cce'"
+                "and here all have masks: pass -p method cce"
             )
         batches = run_batches(
             recipe, folder, strong, weak, networks["hybrid"], optimizer, run.path, start, stop
