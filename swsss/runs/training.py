@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SELF_TRAINING_LR', 'build_networks', 'build_optimizer', 'check_shared_memory', 'load_batches', 'record_pass',
            'images_per_pass', 'require_more_than_one', 'find_classifier', 'begin_phase', 'run_batches', 'step_losses',
-           'require_finite', 'measure', 'graceful_stop', 'train']
+           'require_finite', 'measure', 'graceful_stop', 'networks_to_train', 'train']
 
 # %% ../../nbs/runs/21_training.ipynb #ba84b0da
 import copy
@@ -450,6 +450,19 @@ def graceful_stop():
             signal.signal(number, handler)
 
 # %% ../../nbs/runs/21_training.ipynb #432ccc5c
+def networks_to_train(
+    recipe: Recipe,
+    num_classes: int,  # background included
+) -> nn.ModuleDict:  # 'hybrid', for `pct` 'pseudo' too
+    "The networks of a method, with a tag classifier where one is trained or reused."
+    names = ("hybrid", "pseudo") if recipe.loss.method == "pct" else ("hybrid",)
+    reuses = recipe.self_training.classifier and len(names) == 1
+    classified = recipe.loss.method == "self_training" or reuses
+    classifier_weight = recipe.self_training.classifier_weight if classified else 0.0
+    sizes = names, recipe.batches.longest_side, classifier_weight
+    return build_networks(recipe.network, num_classes, *sizes)
+
+
 def train(
     recipe: Recipe,
     folder: VOCFolder,
@@ -465,12 +478,7 @@ def train(
             return print(f"{run.path} is trained already")
         folder, strong = run.folder, run.strong
         torch.manual_seed(recipe.seed)
-        names = ("hybrid", "pseudo") if recipe.loss.method == "pct" else ("hybrid",)
-        reuses = recipe.self_training.classifier and len(names) == 1
-        classified = recipe.loss.method == "self_training" or reuses
-        classifier_weight = recipe.self_training.classifier_weight if classified else 0.0
-        sizes = folder.num_classes, names, recipe.batches.longest_side, classifier_weight
-        networks = build_networks(recipe.network, *sizes).to(device)
+        networks = networks_to_train(recipe, folder.num_classes).to(device)
         evaluation = DynamicEvaluation(folder.num_classes, recipe.loss.momentum).to(device)
         phases = recipe.phases(len(strong))
         require_more_than_one(networks["hybrid"], phases, recipe.loss.joint_batch_norm)
