@@ -117,9 +117,9 @@ def test_help_says_what_tags_scales_and_refine_mean():
     "In plain words, None and [] apart; of the face, how to label a folder."
     told = re.sub(r"[\s|]+", " ", pydoc.plain(pydoc.render_doc(Predictor)))
     for part in (
-        "[] says that the photo shows none of them",
-        "None, the default, says that nobody knows",
-        "(1.0,) once",
+        "[]: the photo shows none of the classes",
+        "None, the default: the tags are not known",
+        "(1.0,), or",
     ):
         assert part in told
     assert "own colours and edges" in told and "labels_of_folder" in told
