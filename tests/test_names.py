@@ -213,7 +213,7 @@ def test_judgements_come_back_as_they_were_said(tmp_path_factory, notes):
         try:
             judgements.update({name: {"verdict": "accepted", "note": note}})
         except ValueError as error:
-            assert "cannot hold what was said of" in sentence(error)
+            assert "cannot hold the judgement of" in sentence(error)
             assert set(name + note) & set("\r\0\udce9"), (name, note)
             assert (judgements.path.read_bytes() if judgements.path.exists() else b"") == before
             continue
