@@ -38,6 +38,7 @@ assert reply["content"]["status"] == "ok", reply
 BEGIN = """
 from swsss.photos.folder import VOCFolder
 from swsss.method.recipe import Recipe
+from swsss.runs.run_folder import Run
 with Run({run!r}, Recipe.demo(), VOCFolder({root!r})):
     pass
 """
