@@ -3,7 +3,7 @@
     pytest tests/test_browser.py                           on a run of a minute, made here
     SWSSS_RUN=runs/ccp-92 pytest tests/test_browser.py     on a copy of a run of one's own, which stays as it is
 
-Screenshots go to artifacts/. With SWSSS_PICTURES=nbs/images the two for the README are written there.
+Screenshots go to artifacts/. With SWSSS_PICTURES=FOLDER two of them are written there, for documentation.
 """
 
 import os
