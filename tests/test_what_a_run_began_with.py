@@ -19,7 +19,7 @@ from run_folder import QUICK, checkpoints, results
 
 from swsss.method.model import load_network
 from swsss.method.recipe import retrain_recipe
-from swsss.photos import check
+from swsss.photos import check, files
 from swsss.photos.files import read_json, write_json
 from swsss.photos.folder import VOCFolder
 from swsss.runs import training as train_room
@@ -279,7 +279,7 @@ def test_files_are_read_once(root, tmp_path, monkeypatch):
     assert len(read) == 11 + 4
     folder.contents("abcd")
     assert len(read) == 2 * 15  # just written
-    monkeypatch.setattr(check, "_SETTLED", -(10**15))
+    monkeypatch.setattr(files, "SETTLED_NS", -(10**15))
     assert folder.contents("abcd") == first and len(read) == 2 * 15
     other_mask(root)
     now = folder.contents("abcd")

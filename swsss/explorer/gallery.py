@@ -34,7 +34,7 @@ from swsss.explorer.show import (
     safe_palette,
 )
 from ..method.evaluate import iou_of_counts
-from ..photos.files import write_whole
+from ..photos.files import change_stamp, write_whole
 from ..photos.folder import VOCFolder
 from ..photos.images import IGNORE_INDEX, cv2, read_labels
 from ..runs.features import cached_features, file_stamp
@@ -177,11 +177,6 @@ SCORES = {
 }
 
 
-def _stamp_of(stat):
-    "A value that changes when the file is replaced or written."
-    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_size
-
-
 def label_stamps(
     label_dir: Path,  # a label folder
 ) -> dict[str, tuple]:  # name -> a value that changes when its PNG does
@@ -192,7 +187,7 @@ def label_stamps(
             if file.name.endswith(".png") and file.name[0] != ".":
                 name = unicodedata.normalize("NFC", file.name.removesuffix(".png"))
                 with suppress(FileNotFoundError):  # deleted at this moment
-                    found[name] = _stamp_of(file.stat())
+                    found[name] = change_stamp(file.stat())
     return found
 
 
@@ -340,7 +335,7 @@ class Gallery:
         "Read a label again that was corrected, restored, or replaced by somebody else."
         self.stamps = {other: stamp for other, stamp in self.stamps.items() if other != name}
         with suppress(FileNotFoundError):
-            self.stamps[name] = _stamp_of((self.label_dir / f"{name}.png").stat())
+            self.stamps[name] = change_stamp((self.label_dir / f"{name}.png").stat())
         self.corrected = (self.corrected - {name}) | self._persons([name])
         self._relabel(*self._measure([name]))
 

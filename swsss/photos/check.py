@@ -23,7 +23,7 @@ import numpy as np
 from fastcore.xdg import xdg_cache_home
 from tqdm.auto import tqdm
 
-from .files import file_digest, write_whole
+from .files import change_stamp, file_digest, is_settled, write_whole
 from swsss.photos.images import (
     IGNORE_INDEX,
     IMAGE_SUFFIXES,
@@ -235,18 +235,12 @@ def _save_cache(
         write_whole(_cache_file(root, what), lambda path: path.write_text(text, encoding="utf-8"))
 
 
-def _stamp(path: Path) -> list[int]:
-    "Size, times and number of a file: equal only where its bytes are, even if times were set."
-    stat = os.stat(path)
-    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
-
-
 def _examine_cached(
     path: Path, what: str, deep: bool, cache: dict[str, list]
 ) -> tuple[Path, list | None, Finding]:
     "Path, a row for the cache where it has none, and the finding, new or from the cache."
     try:
-        stamp = [*_stamp(path), what]
+        stamp = [*change_stamp(os.stat(path)), what]
     except OSError as error:
         return path, None, Finding(_DAMAGED[what], error.strerror)
     kept = cache.get(str(path), [None] * 6)
@@ -279,14 +273,11 @@ def examine_files(
     return {path: found for path, _, found in rows}
 
 # %% ../../nbs/photos/04_check.ipynb #33046851
-_SETTLED = 2 * 10**9  # ns; clocks of network drives tick once in one or two seconds
-
-
 def _digest_cached(path: Path, cache: dict[str, list]) -> tuple[Path, list | None, str]:
     "Path, a row for the cache where it has none, and the digest, new or from the cache."
-    stamp, now = _stamp(path), time.time_ns()
+    stamp, now = change_stamp(os.stat(path)), time.time_ns()
     *kept, read_at, digest = cache.get(str(path), [None, 0, ""])
-    if kept == stamp and max(stamp[1:3]) + _SETTLED < read_at:
+    if kept == [*stamp] and is_settled(stamp, read_at):
         return path, None, digest
     digest = file_digest(path)
     return path, [*stamp, now, digest], digest

@@ -42,7 +42,9 @@ from ..method.refine import load_crf
 from ..method.renamed import renamed
 from ..photos.check import digest_files
 from swsss.photos.files import (
+    change_stamp,
     file_digest,
+    is_settled,
     project_path,
     read_json,
     remove_leftovers,
@@ -85,21 +87,14 @@ def agreement(
 # %% ../../nbs/runs/22_label_folder.ipynb #0f11e012
 _NETWORK, _KEPT = "network", "kept"  # folders for labels that were replaced
 _CACHE: dict[tuple, tuple] = {}  # what was found in a file, as long as it is the same file
-_FRESH = 2 * 10**9  # nanoseconds in which a file can change and keep its times
 
 
 def _stamp(path: str | Path) -> tuple | None:
     "What changes whenever a file is written or replaced; None where there is none."
     try:
-        found = os.stat(path)
+        return change_stamp(os.stat(path))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
-
-
-def _is_settled(stamp: tuple) -> bool:
-    "Whether a file is old enough for its stamp to tell it from the next one in its place."
-    return time.time_ns() - max(stamp[1:3]) > _FRESH
 
 
 def _cached(read: Callable, path: str | Path):
@@ -109,7 +104,7 @@ def _cached(read: Callable, path: str | Path):
     if kept and stamp and kept[0] == stamp:
         return kept[1]
     found = read(path)
-    if stamp and _is_settled(stamp):
+    if stamp and is_settled(stamp, time.time_ns()):
         _CACHE[key] = stamp, found
     return found
 

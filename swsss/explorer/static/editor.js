@@ -267,7 +267,8 @@ class EditorView {
     old.replaceWith(this.photo);
     this.bar.querySelector("b").textContent = name;
     this.restoreButton.disabled = !this.model.get("corrected");
-    Object.assign(this, { stroke: null, corners: [], warned: false, seconds: 0, active: Date.now() });
+    const now = Date.now();
+    Object.assign(this, { stroke: null, corners: [], warned: false, worked: 0, active: now, ticked: now });
     this.version = this.model.get("version");
     this.offer(null, false);
     if (!this.dialog.open) this.dialog.showModal();
@@ -280,12 +281,19 @@ class EditorView {
     this.resize(Math.max(2, Math.round(Math.min(...size) / 50)));
     this.fit();
     this.clock = setInterval(() => this.tick(), 1000);
-    this.tick(0);
+    this.tick();
   }
 
-  tick(by = 1) {
-    if (Date.now() - this.active < 1000 * IDLE) this.seconds += by;
-    const total = this.model.get("seconds") + this.seconds;
+  // Seconds of work on this label, a part of one counts as one; `worked` is in milliseconds.
+  get seconds() {
+    return Math.ceil(this.worked / 1000);
+  }
+
+  tick() {
+    const now = Date.now();
+    if (now - this.active < 1000 * IDLE) this.worked += Math.min(now - this.ticked, 1000 * IDLE);
+    this.ticked = now;
+    const total = this.model.get("seconds") + Math.floor(this.worked / 1000);
     this.time.textContent = `${Math.floor(total / 60)}:${String(total % 60).padStart(2, "0")}`;
   }
 
@@ -302,6 +310,7 @@ class EditorView {
     if (this.replaced && !over) return this.showStatus("The label has changed: see Theirs, then Save over, or Close.");
     const version = this.version; // as it is known now, whatever arrives while this is packed
     this.showStatus("Saving \u2026");
+    this.tick();
     this.request("save", { seconds: this.seconds, version }, [await pack(this.map.classes)]);
   }
 
