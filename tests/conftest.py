@@ -11,6 +11,13 @@ from swsss.photos.demo import draw_demo
 pytest.register_assert_rewrite("browser", "installed")
 
 
+def pytest_collection_modifyitems(items):
+    "Tests that use a browser have a mark: CI runs them one at a time, the others side by side."
+    for item in items:
+        if "browser" in item.fixturenames:
+            item.add_marker("browser")
+
+
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory):
     "A small demo folder, not to be changed."

@@ -13,12 +13,15 @@ import zlib
 import numpy as np
 import pytest
 from data_folder import SIZE
+from peak_memory import IMPORT_PEAK_MEMORY
 from PIL import Image
 
 MAX_SECONDS, MAX_BYTES = 30, 2**30
 
-RUN = """
-import json, re, resource, sys, time
+RUN = (
+    IMPORT_PEAK_MEMORY
+    + """
+import json, time
 from swsss.photos import folder as data
 start = time.process_time()
 try:
@@ -26,12 +29,9 @@ try:
     error = None
 except (ValueError, OSError) as raised:
     error = str(raised)
-if sys.platform == 'linux':  # getrusage would count the peak of the process that started this one
-    peak = 1024 * int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])
-else:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps([error, time.process_time() - start, peak]))
+print(json.dumps([error, time.process_time() - start, peak_memory()]))
 """
+)
 
 
 def answer(code):

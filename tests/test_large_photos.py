@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from peak_memory import IMPORT_PEAK_MEMORY
 
 import swsss
 from swsss.method.augment import normalise, reduced
@@ -67,9 +68,8 @@ def test_a_run_folder_of_a_time_before_the_field_goes_on(demo, tmp_path):
     swsss.train(recipe, folder, folder.listed("train"), run, "cpu")
 
 
-LABEL_24_MEGAPIXELS = """
-import resource, sys
-import numpy as np, torch
+LABEL_24_MEGAPIXELS = f"""
+{IMPORT_PEAK_MEMORY}import numpy as np, torch
 from swsss.method.model import DeepLabV3Plus
 from swsss.method.predict import predict_labels
 torch.set_num_threads(1)
@@ -80,7 +80,7 @@ row = np.linspace(0, 255, 6000, dtype=np.uint8)
 photo = np.ascontiguousarray(np.broadcast_to(row[None, :, None], (4000, 6000, 3)))
 labels, confidence = predict_labels(network, photo, scales=(1.0,), flip=False)
 assert labels.shape == (4000, 6000) and labels.max() < num_classes and 0 < confidence <= 1
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform != "darwin" else 2**30))
+print(peak_memory() / 2**30)
 """
 
 

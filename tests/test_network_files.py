@@ -9,6 +9,7 @@ from functools import partial
 
 import pytest
 import torch
+from peak_memory import IMPORT_PEAK_MEMORY
 from safetensors.torch import save_file
 
 import swsss
@@ -88,14 +89,14 @@ def test_nothing_is_built_before_the_claim_is_compared(tmp_path):
     for channels, most in ((2**13, 200), (2**20, 200)):
         claim(tmp_path / "x.safetensors", channels=channels)
         ask = f"""
-import resource
+{IMPORT_PEAK_MEMORY}
 from swsss.method.model import load_network
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_memory()
 try:
     load_network(r"{tmp_path}/x.safetensors", device="cpu")
 except ValueError as error:
     assert "aspp.pixel.0.weight is (8, " in str(error), error
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    grown = (peak_memory() - before) / 2**20
     assert grown < {most}, f"{{grown:.0f}} MB"
 else:
     raise AssertionError("it was loaded")
