@@ -1201,9 +1201,9 @@ def _labelme_entry(
     shapes, image = content["shapes"], content["imagePath"].replace("\\", "/")
     if not isinstance(shapes, list) or not all(isinstance(one, dict) for one in shapes):
         raise TypeError("shapes are no list of objects")
-    beside = os.path.normpath(PurePosixPath(place).parent / image)
+    beside = os.path.normpath(PurePosixPath(place).parent / image).replace("\\", "/")
     ours = content.get("made_by") == "swsss" and isinstance(content.get("name"), str)
-    called = (*[content["name"]] * ours, beside.replace("\\", "/"))
+    called = (content["name"], beside) if ours else (beside,)
     drawn = [one for one in shapes if _is_drawn(one)]
     sides = content.get("imageHeight"), content.get("imageWidth")
 
