@@ -36,7 +36,9 @@ setup(
     },
     python_requires=f">={settings['min_python']}",
     install_requires=requirements("requirements"),
-    extras_require={key: requirements(f"{key}_requirements") for key in ["weights", "crf", "dev"]},
+    extras_require={
+        key: requirements(f"{key}_requirements") for key in ["weights", "crf", "onnx", "dev"]
+    },
     entry_points={
         "console_scripts": ["swsss=swsss.runs.command_line:main"],
         "nbdev": [f"{settings['lib_name']}={settings['lib_path']}._modidx:d"],

@@ -5,6 +5,7 @@ Label photos with a network that was trained; a photo is a path, a NumPy array o
     net = swsss.load("runs/mine")                            # a run folder, or a checkpoint; print(net) says what it is
     labels = net.labels("photo.jpg", tags=["dog"])           # (H, W) uint8, indices of net.classes; tags=None: any class
     picture = net.overlay("photo.jpg", tags=["dog"])         # (H, W, 3) uint8; net.show(...) is a figure with a legend
+    net.export("net.onnx")                                   # for programs without swsss; needs swsss[onnx]
     for name, labels in net.labels_of_folder("new_photos"):  # a tags.csv in the folder, image,tags a row, is heeded
         swsss.write_labels(f"out/{name}.png", labels)
 
@@ -20,7 +21,7 @@ The same from a terminal, step by step: `swsss --help`.
 
 What you need to train and label, in `swsss` itself:
 
-    load(run or checkpoint)             a trained network: .classes .labels .predict .overlay .show .labels_of_folder
+    load(run or checkpoint)             a trained network: .classes .labels .predict .overlay .show .labels_of_folder .export
     VOCFolder(root)                     photos, masks and tags: .names .image(name) .labels(name) .tags(name) .check()
     open_folder(path), read_split(folder, split)
     Recipe.small(lr=1e-3)               everything that decides a run; also .paper() and .demo()

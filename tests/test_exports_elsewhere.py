@@ -34,7 +34,7 @@ from swsss.method.model import load_network
 from swsss.method.recipe import Recipe
 from swsss.photos.demo import draw_demo
 from swsss.photos.files import write_json
-from swsss.photos.formats import ENDINGS, WRITERS, label_studio_steps, open_export
+from swsss.photos.formats import ENDINGS, READ_BACK, WRITERS, label_studio_steps, open_export
 from swsss.photos.images import read_labels, voc_palette, write_labels
 from swsss.photos.new_photos import PhotoFolder
 from swsss.runs.export import export_labels
@@ -189,9 +189,97 @@ print(json.dumps(areas))
     assert elsewhere("supervision", code, home) == areas_of(home, (1, 2, 3, 255))
 
 
+def test_supervision_reads_yolo(home):
+    "Every pixel of a class, holes left free, on photos of odd sizes; void is background there."
+    code = """
+import json, sys
+import supervision
+yolo = f"{sys.argv[1]}/yolo"
+place = f"{yolo}/images", f"{yolo}/labels", f"{yolo}/data.yaml"
+found = supervision.DetectionDataset.from_yolo(*place, force_masks=True)
+labels = {}
+for path, image, one in found:
+    seen = [[0] * image.shape[1] for _ in range(image.shape[0])]
+    for k, mask in zip(one.class_id.tolist(), one.mask):
+        for y, x in zip(*(side.tolist() for side in mask.nonzero())):
+            assert seen[y][x] == 0
+            seen[y][x] = k + 1
+    labels[path.split("/")[-1].rpartition(".")[0]] = seen
+print(json.dumps([found.classes, labels]))
+"""
+    classes, seen = elsewhere("supervision", code, home)
+    assert classes == list(CLASSES[1:])
+    for name, labels in labels_of(home).items():
+        assert np.array_equal(seen[name], np.where(labels == 255, 0, labels)), name
+
+
+LABELME = """
+import json, pathlib, sys
+from labelme import LabelFile, utils
+values = dict(json.loads(sys.argv[2]))
+seen = {}
+for path in sorted(pathlib.Path(sys.argv[1]).glob("labelme/*.json")):
+    one = LabelFile(str(path))
+    image = utils.img_data_to_arr(one.image_data)
+    seen[path.stem] = utils.shapes_to_label(image.shape, one.shapes, values)[0].tolist()
+print(json.dumps(seen))
+"""
+
+
+def test_labelme_reads_its_own(home):
+    "To the bit, void too, each with the photo beside it."
+    values = json.dumps({name: k for k, name in enumerate(CLASSES)} | {"void": 255})
+    seen = elsewhere("labelme", LABELME.replace("sys.argv[2]", repr(values)), home)
+    assert seen.keys() == set(NAMES)
+    assert all(np.array_equal(seen[name], labels) for name, labels in labels_of(home).items())
+
+
+def test_shapes_drawn_in_labelme_come_back(tmp_path):
+    "Polygons, rectangles and circles; a line is left out and counted, a photo without shapes too."
+    shapes = [
+        {"label": "hair", "shape_type": "rectangle", "points": [[2, 1], [6, 4]]},
+        {"label": "skin", "shape_type": "polygon", "points": [[8, 0], [12, 0], [12, 4], [8, 4]]},
+        {"label": "void", "shape_type": "circle", "points": [[16, 16], [16, 19]]},
+        {"label": "skin", "shape_type": "line", "points": [[0, 0], [9, 9]]},
+    ]
+    for name, drawn in {"a": shapes, "b": []}.items():
+        content = {"shapes": drawn, "imagePath": f"..\\JPEGImages\\{name}.jpg", "imageData": None}
+        content |= {"imageHeight": 24, "imageWidth": 32}
+        (tmp_path / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    with open_export(tmp_path, CLASSES, ["a", "b"]) as found:
+        labels, left_out = found["a"](), found.left_out()
+    assert list(found) == ["a"] and (labels == 1).sum() == 12 and (labels == 2).sum() == 16
+    assert 20 < (labels == 255).sum() < 36 and labels[16, 16] == 255
+    assert any("1 region is of a shape that is not drawn here" in one for one in left_out)
+    assert any("no annotation" in one for one in left_out)
+    with open_export(tmp_path / "b.json", CLASSES, ["b"], empty_is_background=True) as found:
+        assert not found["b"]().any()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"label": "horse"}, "'horse' is not a class"),
+        ({"points": [[0, 0], [900, 3]]}, "a corner is 900"),
+        ({"points": [[0, 0], [5, 5]]}, "pixels in a box of"),
+        ({"mask": "no PNG"}, "cannot be read as a label"),
+        ({"mask": None}, "cannot be read as a label"),
+        ({"shape_type": "polygon", "points": [[0, 0], [1e9, 0], [3, 3]]}, "a coordinate is"),
+        ({"shape_type": "polygon", "points": [[0, 0], [1], [3, 3]]}, "cannot be read as a label"),
+    ],
+)
+def test_a_damaged_file_of_labelme_is_one_sentence(home, tmp_path, change, said):
+    content = json.loads((home / "labelme/a.json").read_text(encoding="utf-8"))
+    content["shapes"][0] |= change
+    (tmp_path / "a.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(ValueError, match=said) as caught, open_export(tmp_path, CLASSES) as found:
+        found["a"]()
+    assert "a.json" in str(caught.value)
+
+
 def test_all_come_back_to_the_bit(home):
-    for form, ending in ENDINGS.items():
-        with open_export(home / f"out/{form}{ending}", CLASSES) as found:
+    for form in READ_BACK:
+        with open_export(home / f"out/{form}{ENDINGS[form]}", CLASSES) as found:
             back = {name: read() for name, read in found.items()}
         assert back.keys() == set(NAMES)
         assert all(np.array_equal(back[name], labels) for name, labels in labels_of(home).items()), form

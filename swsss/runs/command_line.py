@@ -125,7 +125,7 @@ COMMANDS = {
     "evaluate": ("evaluate", "measure the mIoU of a network"),
     "export": (
         "export_labels",
-        "write labels for CVAT, COCO, Label Studio, VOC or Hugging Face datasets",
+        "write labels for CVAT, COCO, Label Studio, labelme, YOLO, VOC or Hugging Face datasets",
     ),
     "import": (
         "export_labels",

@@ -101,7 +101,9 @@ def default_path(
 ) -> Path:
     "Where an export goes by default: beside the label folder."
     if form not in WRITERS:
-        raise ValueError(f"format={form!r}: it can be {', '.join(map(repr, WRITERS))}")
+        known = ", ".join(map(repr, WRITERS))
+        network = "; a network leaves by swsss.load(RUN).export('net.onnx')"
+        raise ValueError(f"format={form!r}: it can be {known}{network * (form in ('onnx', 'pt2'))}")
     label_dir = Path(label_dir)
     return label_dir.with_name(f"{label_dir.name}-{which}-{form}{ENDINGS[form]}")
 
@@ -110,7 +112,7 @@ def export_labels(
     label_dir: str | Path,  # a label folder
     folder: VOCFolder | PhotoFolder,  # whose photos these are
     out: str | Path,  # a file, for 'datasets' a folder; '' is the `default_path`
-    form: str,  # 'voc', 'cvat', 'coco', 'labelstudio' or 'datasets'
+    form: str,  # a key of `WRITERS`: 'voc', 'coco', ...
     which: str = "usable",  # 'accepted', 'corrected', 'usable' (not rejected) or 'all'
     photos: bool = False,  # photos too, in the archives; 'datasets' always has them
 ) -> int:  # how many labels
