@@ -352,7 +352,7 @@ class Explorer:
         ]
         self.all = button("Select all", "all that pass the filters (Ctrl-A)", self.select_all)
         self.chosen, self.bar = widgets.HTML(), row()
-        self.line = row(self.chosen, self.status, self.head)
+        self.line = row(self.status, self.chosen, self.head)
         self.line.add_class("swsss-line")
 
     def _repr_mimebundle_(self, **kwargs):
