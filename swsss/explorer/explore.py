@@ -352,7 +352,7 @@ class Explorer:
         ]
         self.all = button("Select all", "all that pass the filters (Ctrl-A)", self.select_all)
         self.chosen, self.bar = widgets.HTML(), row()
-        self.line = row(self.status, self.chosen, self.head)
+        self.line = row(self.note, self.status, self.chosen, self.head)
         self.line.add_class("swsss-line")
 
     def _repr_mimebundle_(self, **kwargs):
@@ -381,8 +381,9 @@ class Explorer:
         self.top = row(self.picker, *sorting, controls.toggle, self.tools)
         self.top.add_class("swsss-top")
         pages.pager.add_class("swsss-pager")
-        self.bar.children = (self.moves, *self.judging, self.note, self.all, pages.pager)
+        self.bar.children = (self.moves, *self.judging, self.all, pages.pager)
         self.foot = row(self.palette, pages.legend)
+        self.foot.add_class("swsss-foot")
         views = [self.top, controls.box, self.below, self.above, self.show_all, self.about]
         views += [self.bar, self.line, pages.grid, self.foot, self.panels]
         self.refresh()
