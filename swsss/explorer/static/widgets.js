@@ -50,7 +50,8 @@ const SHOWN = new WeakSet();
 
 function scrollOnce(model, root, signal) {
   if (signal.aborted || SHOWN.has(model)) return;
-  if (!root.querySelector(".swsss-card, .swsss-none, img")) {
+  const seen = [...root.querySelectorAll("img")].some(image => image.naturalWidth);
+  if (!seen && !root.querySelector(".swsss-none")) {
     requestAnimationFrame(() => scrollOnce(model, root, signal));
     return;
   }
