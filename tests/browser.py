@@ -159,6 +159,9 @@ def browser(tmp_path_factory):
     driver.quit()
 
 
+FOLDS = {"Filters": "input[placeholder='search by name']", "Export, train": ".swsss-actions"}
+
+
 class Page:
     "What a person does with a page."
 
@@ -183,11 +186,11 @@ class Page:
         lists[0].select_by_visible_text(option)
 
     def unfold(self, text):
-        "Open the filters, or what follows judging."
-        toggle = self.button(text)
-        if "mod-active" not in toggle.get_attribute("class"):
-            toggle.click()
-            self.until(lambda: "mod-active" in self.button(text).get_attribute("class"), f"{text} unfolded")
+        "Open the filters, or what follows judging; the kernel answers by showing them."
+        seen = lambda: self.one(f".swsss-explorer {FOLDS[text]}").is_displayed()  # noqa: E731
+        if not seen():
+            self.button(text).click()
+            self.until(seen, f"{text} unfolded")
 
     def selects(self, within=".swsss-explorer"):
         "The lists that are shown."

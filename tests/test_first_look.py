@@ -1,7 +1,7 @@
 "The first look at the explorer: three rows of thumbnails without scrolling, folds, and words that stay true."
 
 import pytest
-from browser import OVERFLOW, TOKEN, Page, choices, edit_label, needs_browser, pointer, shown
+from browser import FOLDS, OVERFLOW, TOKEN, Page, choices, edit_label, needs_browser, pointer, shown
 from selenium.webdriver.common.keys import Keys
 
 pytest_plugins = ["browser"]
@@ -54,7 +54,7 @@ def test_a_person_scrolls_from_then_on(opened, page):
 
 def test_folds(opened, page):
     "Filters and what follows judging are folded; the button says how many filters are in use."
-    hidden = [f".swsss-explorer {css}" for css in ("input[placeholder='search by name']", ".swsss-actions")]
+    hidden = [f".swsss-explorer {css}" for css in FOLDS.values()]
     assert not any(page.one(css).is_displayed() for css in hidden)
     page.unfold("Filters")
     page.choose("strong")
@@ -66,7 +66,7 @@ def test_folds(opened, page):
     field = page.one(".swsss-actions input[type=number]")
     page.until(field.is_displayed, "iterations")
     assert int(field.get_attribute("value")) > 0
-    for text in ("Filters", "Export, train"):
+    for text in FOLDS:
         page.button(text).click()
     page.until(lambda: not any(page.one(css).is_displayed() for css in hidden), "all folded")
 

@@ -1,7 +1,7 @@
 "The explorer in JupyterLab's light and dark theme: every text can be read, nothing needs scrolling sideways."
 
 import pytest
-from browser import CONTRAST, OVERFLOW, Page, control, needs_browser, shown
+from browser import CONTRAST, FOLDS, OVERFLOW, Page, control, needs_browser, shown
 from selenium.webdriver.common.keys import Keys
 
 pytest_plugins = ["browser"]
@@ -45,10 +45,10 @@ def test_texts_can_be_read(explorer, page, theme):
     control(page, "a")
     page.until(lambda: len(page.all(".swsss-card.selected")) == len(shown(page)), "all selected")
     look("grid")
-    page.unfold("Filters")
-    page.unfold("Export, train")
+    for text in FOLDS:
+        page.unfold(text)
     look("folds")
-    for text in ("Filters", "Export, train"):
+    for text in FOLDS:
         page.button(text).click()
     page.keys(Keys.ESCAPE)
     page.keys("o")
