@@ -159,6 +159,9 @@ def browser(tmp_path_factory):
     driver.quit()
 
 
+FOLDS = {"Filters": "input[placeholder='search by name']", "Export, train": ".swsss-actions"}
+
+
 class Page:
     "What a person does with a page."
 
@@ -181,6 +184,13 @@ class Page:
             lambda: [s for s in self.selects(within) if option in [o.text for o in s.options]], f"the option {option}"
         )
         lists[0].select_by_visible_text(option)
+
+    def unfold(self, text):
+        "Open the filters, or what follows judging; the kernel answers by showing them."
+        seen = lambda: self.one(f".swsss-explorer {FOLDS[text]}").is_displayed()  # noqa: E731
+        if not seen():
+            self.button(text).click()
+            self.until(seen, f"{text} unfolded")
 
     def selects(self, within=".swsss-explorer"):
         "The lists that are shown."

@@ -38,8 +38,10 @@ def explorer(project, lab, browser):
     page.open_run(project, lab, RUN)
     page.choose("name")
     page.until(lambda: shown(page) == sorted(shown(page)), "the order by name")
+    page.unfold("Filters")
     page.choose("weak")
     page.until(lambda: shown(page) and not page.all(".swsss-mask"), "weak images")
+    page.button("Filters").click()
 
 
 @pytest.fixture
@@ -115,6 +117,7 @@ def correct_three(page, labels):
 
 def train_again(page, stage, ends):
     said = lambda: page.one(".swsss-actions").text  # noqa: E731
+    page.unfold("Export, train")
     page.selects(".swsss-actions")[2].select_by_visible_text(stage)
     field = page.one(".swsss-actions input[type=number]")
     field.click()
@@ -144,7 +147,7 @@ def export(page, labels, before):
     lists = page.selects(".swsss-actions")
     lists[0].select_by_visible_text("corrected")
     lists[1].select_by_visible_text("coco")
-    page.button("Export").click()
+    page.button("⇩ Export").click()
     page.until(lambda: "labels (corrected) are in" in page.one(".swsss-actions").text, "the file")
     classes = VOCFolder(read_json(labels.parent / "run.json")["data"]).classes
     with open_export(labels.with_name("labels-corrected-coco.json"), classes) as read:
