@@ -6,7 +6,7 @@
 __all__ = ['ERROR_KINDS', 'ERROR_COLOURS', 'HEAT', 'NEUTRAL', 'as_seen', 'colour_distance', 'safe_palette', 'oklab',
            'clear_palette', 'classes_present', 'class_name', 'css_colour', 'legend_patches', 'add_legend',
            'error_kinds', 'weight_map', 'show_weights', 'show_strip', 'iou_table', 'iou_bars', 'on_any_page',
-           'figure_png']
+           'figure_png', 'show_figure']
 
 # %% ../../nbs/explorer/30_show.ipynb #bac5f3e5
 from functools import cache
@@ -15,6 +15,7 @@ from io import BytesIO
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from IPython import display
 from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -378,3 +379,11 @@ def figure_png(
     on_any_page(fig).savefig(whole, format="png")
     Image.open(whole).quantize(256).save(small, "png", optimize=True)
     return small.getvalue()
+
+
+def show_figure(
+    fig: Figure,  # it is changed as by `on_any_page`, and closed
+) -> None:
+    "Show a figure in a notebook; JupyterLab puts a white page behind what `plt.show` shows."
+    display.display(display.Image(figure_png(fig)))
+    plt.close(fig)

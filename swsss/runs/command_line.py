@@ -381,6 +381,8 @@ def explore(
     "JupyterLab with the explorer, until Ctrl-C."
     path, home = copy_explorer(parameters), project_path(".")
     lab = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--ServerApp.root_dir={home}"]
+    lab += ["--LabApp.news_url=None"]  # whose question covers the page
+    lab += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     with (
         tempfile.TemporaryDirectory() as temporary,
         open(Path(temporary) / "log", "w", encoding="utf-8") as log,

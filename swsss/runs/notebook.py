@@ -45,8 +45,8 @@ class Parameters:
 
     def __init__(
         self,
-        namespace: dict | None = None,  # of the notebook; None: of the running one
         fields: Iterable[str] = (),  # names that may be passed beside those that are set
+        namespace: dict | None = None,  # of the notebook; None: of the running one
     ):
         self.namespace = get_ipython().user_ns if namespace is None else namespace
         self.known = [*self._plain_names(), *fields]
