@@ -4,23 +4,24 @@
 
 # %% auto #0
 __all__ = ['MAX_TEXT_BYTES', 'MAX_LINES', 'short', 'read_bounded', 'read_text', 'lines_of', 'name_of', 'parse_list', 'list_text',
-           'write_list', 'tag_indices', 'tags_of_labels', 'read_annotation', 'parse_tags', 'is_spreadsheet',
-           'decode_table', 'rewrite_table', 'tags_named', 'guard_cell', 'unguard_cell', 'is_unreadable',
-           'readable_name', 'rename_readable', 'Files', 'files_by_name', 'label_names', 'label_maps', 'divide_masks',
-           'fewest_covering', 'covering_draw', 'require_same_classes']
+           'write_list', 'tag_indices', 'tags_of_labels', 'read_annotation', 'parse_tags', 'is_tag_table', 'tags_named',
+           'is_spreadsheet', 'decode_text', 'decode_table', 'rewrite_text', 'rewrite_table', 'guard_cell',
+           'unguard_cell', 'is_unreadable', 'readable_name', 'rename_readable', 'Files', 'files_by_name', 'label_names',
+           'label_maps', 'divide_masks', 'fewest_covering', 'covering_draw', 'require_same_classes']
 
 # %% ../../nbs/photos/02_lists.ipynb #d14100db
 import csv
 import difflib
 import hashlib
 import io
+import json
 import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from defusedxml import ElementTree
@@ -67,11 +68,12 @@ def read_text(
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        how = "save it as UTF-8 text (a spreadsheet: as CSV UTF-8)"
+        code = f"from swsss.photos.lists import rewrite_text; rewrite_text(r'{path}')"
+        how = f'this saves it as UTF-8 and keeps it as it was beside: python -c "{code}"'
         raise ValueError(f"{path}: byte {error.start} is not UTF-8; {how}") from None
 
 # %% ../../nbs/photos/02_lists.ipynb #3b69c822
-_PHOTO = "|".join(map(re.escape, IMAGE_SUFFIXES))
+_PHOTO = "|".join(map(re.escape, IMAGE_SUFFIXES[:4]))  # `x.heic` is also the name of x.heic.jpg
 _PAIR = re.compile(rf"(.+(?:{_PHOTO}))\s+(\S.*\.png)", re.IGNORECASE)
 _SIMPLE = re.compile(r"\w[\w -]{0,199}", re.ASCII)  # nearly every name; needs no other check
 _SUFFIX = re.compile(rf"(?:{_PHOTO})$", re.IGNORECASE)
@@ -210,48 +212,235 @@ def read_annotation(
     names = ((thing.findtext("name") or "").strip() for thing in tree.findall("object"))
     return list(dict.fromkeys(names))
 
+# %% ../../nbs/photos/02_lists.ipynb #c8d1a002
+_NAME_COLUMNS = ("image", "filename", "file_name", "file", "photo", "path", "image_path", "name")
+_TAG_COLUMNS = ("tags", "labels", "classes", "categories", "tag", "label", "class", "category")
+_FLAGS = {**dict.fromkeys(("1", "1.0", "true", "yes", "x"), True),
+          **dict.fromkeys(("", "0", "0.0", "false", "no"), False)}  # fmt: skip
+
+
+class _Header(NamedTuple):
+    "How a table is to be read."
+
+    cells: list[str]
+    name: int  # the column with names of photos
+    tags: int  # the column with tags; -1: one column a class
+    delimiter: str
+
+    def repeats(self) -> bool:
+        "Whether a photo may have several rows, one for each tag."
+        return self.tags >= 0 and self.cells[self.tags].lower() in _TAG_COLUMNS[4:]
+
+
+def _header(cells: list[str], delimiter: str) -> _Header:
+    "The columns that a first line names; ValueError where no column holds photos."
+    cells = [cell.strip() for cell in cells]
+    lower = [cell.lower() for cell in cells]
+    name = next((lower.index(known) for known in _NAME_COLUMNS if known in lower), -1)
+    tags = next((lower.index(known) for known in _TAG_COLUMNS if known in lower), -1)
+    if name < 0 or len(cells) < 2:
+        raise ValueError(f"the first line is {short(delimiter.join(lower))}, not image,tags")
+    return _Header(cells, name, tags, delimiter)
+
+
+def _tags_in(row: list[str], header: _Header) -> list[str]:
+    "The tags in one row; ValueError where its columns are not those of the first line."
+    if len(row) != len(header.cells):
+        many = f"{len(row)} columns, not {len(header.cells)}"
+        join = f"; join tags by {',' if header.delimiter == ';' else ';'}"
+        if len(row) == 1:
+            many, join = "one column; a comma goes between the name and its tags", ""
+        raise ValueError(many + join * (len(header.cells) == 2))
+    if header.tags >= 0:
+        cell = row[header.tags].replace(",", ";") if header.delimiter == ";" else row[header.tags]
+        return [tag.strip() for tag in cell.split(";")]
+    pairs = zip(header.cells, row, strict=True)
+    flags = [(tag, value.strip()) for i, (tag, value) in enumerate(pairs) if i != header.name]
+    for tag, value in flags:
+        if value.lower() not in _FLAGS:
+            raise ValueError(f"{short(value, 20)} in the column {short(tag, 40)}, not 0 or 1")
+    return [tag for tag, value in flags if _FLAGS[value.lower()]]
+
+
+def _rows(text: str) -> Iterator[tuple[str, str, list[str], str, bool]]:
+    "Place, name, tags, fault and whether names repeat, for each row of a table."
+    first = lines_of(text[:10_000])[0]
+    delimiter = max(",;|\t", key=first.count) if first else ","
+    table = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        header = _header(next(table, []), delimiter)
+        for row in filter(None, table):
+            place = f"line {table.line_num}"
+            try:
+                yield place, row[header.name], _tags_in(row, header), "", header.repeats()
+            except (ValueError, IndexError) as error:
+                yield place, "", [], f"{place}: {error}", False
+    except csv.Error as error:
+        fault = f"line {table.line_num}: {error}; is a quotation mark left open?"
+        yield "", "", [], fault, False
+    except ValueError as error:
+        yield "", "", [], str(error), False
+
+
+def _is_json(text: str) -> bool:
+    "Whether a text is JSON, and no table."
+    return text.lstrip("\ufeff \t\r\n")[:1] in ("{", "[")
+
+
+def _tag_list(value: Any) -> list[str]:
+    "Tags as JSON has them: a list, one name, or {class: 0 or 1}; ValueError for others."
+    if isinstance(value, dict):
+        value = [tag for tag, flag in value.items() if flag]
+    value = [value] if isinstance(value, str) else value
+    if not isinstance(value, list) or not all(isinstance(tag, str) for tag in value):
+        raise ValueError(f"{short(value, 40)} is no list of tags")
+    return [tag.strip() for tag in value]
+
+
+def _records(text: str) -> list[tuple[Any, Any]]:
+    "(photo, tags) of JSON: {photo: tags}, a list of records, or one record a line."
+    try:
+        found = json.loads(text.removeprefix("\ufeff"))
+    except ValueError:
+        found = [json.loads(line) for line in lines_of(text.removeprefix("\ufeff")) if line.strip()]
+    if isinstance(found, dict):
+        return list(found.items())
+    pairs = []
+    for one in found:
+        keys = {key.lower(): key for key in one} if isinstance(one, dict) else {}
+        name = next((keys[known] for known in _NAME_COLUMNS if known in keys), None)
+        tags = next((keys[known] for known in _TAG_COLUMNS if known in keys), None)
+        if name is None or tags is None:
+            raise ValueError("neither {photo: [tags]} nor a list of {image, tags}")
+        pairs.append((one[name], one[tags]))
+    return pairs
+
+
+def _json_rows(text: str) -> Iterator[tuple[str, str, list[str], str, bool]]:
+    "As `_rows`, of JSON."
+    try:
+        pairs = _records(text)
+    except (ValueError, RecursionError, TypeError) as error:
+        yield "", "", [], f"it cannot be read as tags: {short(error)}", False
+        return
+    for number, (name, tags) in enumerate(pairs, 1):
+        try:
+            yield f"entry {number}", str(name), _tag_list(tags), "", False
+        except ValueError as error:
+            yield "", "", [], f"entry {number}: {short(name)}: {error}", False
+
+
+def _split_more(tags: Iterable[str], index: dict[str, int] | None) -> list[str]:
+    "Tags that are joined by | or , too, where that makes classes of them (of all, without index)."
+    found = []
+    for tag in filter(None, tags):
+        mark = next((mark for mark in "|," if mark in tag), "")
+        parts = [part.strip() for part in tag.split(mark)] if mark else [tag]
+        parts = [unicodedata.normalize("NFC", part) for part in parts if part]
+        whole = index is not None and not all(part in index for part in parts)
+        found += [tag] if whole or (index and tag in index) else parts
+    return found
+
 
 def parse_tags(
-    text: str,  # of tags.csv
+    text: str,  # of tags.csv: a table or JSON
     index: dict[str, int],  # class name -> class index
+    name_in: Callable[[str], str] = name_of,  # the photo that a cell names; ValueError: none
 ) -> tuple[dict[str, tuple[int, ...]], list[tuple[str, str]]]:
     "Image -> class indices, from tags.csv; and the (kind, line) of each fault."
     table, faults = {}, []
-    rows = csv.reader(io.StringIO(text, newline=""))
-    try:
-        header = [cell.strip().lower() for cell in next(rows, [])]
-        if header != ["image", "tags"]:
-            fault = f"the first line is {short(','.join(header))}, not image,tags"
-            return {}, [("table not usable", fault)]
-        for row in filter(None, rows):
-            _read_row(row, rows.line_num, index, table, faults)
-    except csv.Error as error:
-        fault = f"line {rows.line_num}: {error}; is a quotation mark left open?"
-        faults.append(("table not usable", fault))
+    for place, cell, tags, fault, repeats in (_json_rows if _is_json(text) else _rows)(text):
+        if fault:
+            faults.append(("table not usable", fault))
+            continue
+        try:
+            name = name_in(cell)
+        except ValueError as error:
+            faults.append(("name not usable", f"{place}: {error}"))
+            continue
+        if name in table and not repeats:
+            faults.append(("name twice", f"{place}: {short(name)} has a row already"))
+            continue
+        suggest = len(faults) < 100
+        indices, unknown = tag_indices(_split_more(tags, index), index, suggest)
+        table[name] = tuple(dict.fromkeys([*table.get(name, ()), *indices]))
+        faults += [("tag not a class", f"{place}: {short(name)}: {one}") for one in unknown]
     return table, faults
 
 
+def is_tag_table(
+    text: str,  # of any table or JSON
+) -> bool:
+    "Whether a file says which photo has which tags: by its first line and its first row."
+    rows = (_json_rows if _is_json(text) else _rows)(text)
+    *_, fault, _ = next(rows, ("", "", [], "no row", False))
+    return not fault
+
+
+def tags_named(
+    text: str,  # of tags.csv
+) -> list[str]:  # each once, in alphabetical order
+    "The tags in a table, whether they are classes or not."
+    rows = (_json_rows if _is_json(text) else _rows)(text)
+    return sorted({tag for _, _, tags, _, _ in rows for tag in _split_more(tags, None)})
+
+# %% ../../nbs/photos/02_lists.ipynb #c8d1a005
 def is_spreadsheet(
     data: bytes,  # of tags.csv
 ) -> bool:
-    "Whether a spreadsheet saved a table in its own way: semicolons between columns, or no UTF-8."
+    "Whether a spreadsheet saved a table in its own way: no UTF-8, or own names of two columns."
     first = data.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0]
     try:
-        data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         return True
-    return first.count(b";") == 1 and b"," not in first
+    two = first.count(b";") == 1 and b"," not in first
+    return two and "the first line is" in next(_rows(text))[3]
+
+
+def decode_text(
+    data: bytes,  # of a text that an editor or a spreadsheet saved
+    encoding: str = "",  # '': UTF-8, else UTF-16 by its mark, else Windows' western letters
+) -> str:
+    "A text, whatever saved it."
+    marked = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}.get(data[:2], "cp1252")
+    try:
+        return data.decode(encoding or "utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode(encoding or marked, errors="replace")
 
 
 def decode_table(
     data: bytes,  # of a table, saved by an editor or a spreadsheet
 ) -> tuple[str, str]:  # its text; its delimiter
     "A table's text, and the delimiter that its first line has most of."
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = data.decode("cp1252", errors="replace")  # what spreadsheets write in western Europe
+    text = decode_text(data)
     return text, max(",;\t", key=text.split("\n", 1)[0].count)
+
+
+def _keep_before(path: Path, data: bytes) -> Path:
+    "Keep the first version of a file beside it."
+    before = path.with_name(f"{path.stem}-before{path.suffix}")
+    if not before.exists():
+        write_whole(before, lambda temporary: temporary.write_bytes(data))
+    return before
+
+
+def rewrite_text(
+    path: str | os.PathLike,  # a list or a table
+    encoding: str = "",  # as for `decode_text`
+) -> Path:  # of the copy of the old file
+    "Save a text as UTF-8."
+    path, data = Path(path), read_bounded(path, MAX_TEXT_BYTES)
+    text = decode_text(data, encoding)
+    before = _keep_before(path, data)
+    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline=""))
+    some = short(next(filter(None, map(str.strip, lines_of(text))), ""))
+    print(
+        f"{path} is UTF-8 now and begins with {some}; as it was it is kept in {before}. "
+        "Where letters are wrong, move that back and pass encoding='cp1251', or what it is."
+    )
+    return before
 
 
 def rewrite_table(
@@ -268,43 +457,10 @@ def rewrite_table(
     for name, *cells in rows[1:]:
         tags = (tag.strip() for cell in cells for tag in re.split("[,;]", cell))
         writer.writerow([name.strip(), ";".join(filter(None, tags))])
-    before = path.with_name(f"{path.stem}-before{path.suffix}")
-    if not before.exists():
-        write_whole(before, lambda temporary: temporary.write_bytes(data))
+    before = _keep_before(path, data)
     write_whole(path, lambda temporary: temporary.write_text(out.getvalue(), encoding="utf-8"))
     print(f"{path} has {len(rows) - 1} rows; as it was it is kept in {before}.")
     return before
-
-
-def tags_named(
-    text: str,  # of tags.csv
-) -> list[str]:  # each once, in alphabetical order
-    "The tags in a table, whether they are classes or not."
-    tags, rows = set(), csv.reader(io.StringIO(text, newline=""))
-    with suppress(csv.Error):  # parse_tags reports it
-        tags.update(tag.strip() for row in list(rows)[1:] for tag in ";".join(row[1:]).split(";"))
-    return sorted(tags - {""})
-
-
-def _read_row(row: list[str], line: int, index: dict[str, int], table: dict, faults: list) -> None:
-    "Add one row of tags.csv to `table`, or its fault to `faults`."
-    if len(row) != 2:
-        fault = f"{len(row)} columns, not 2; join tags by ;"
-        if len(row) == 1:
-            fault = "one column; a comma goes between the name and its tags"
-        faults.append(("table not usable", f"line {line}: {fault}"))
-        return
-    try:
-        name = name_of(row[0])
-    except ValueError as error:
-        faults.append(("name not usable", f"line {line}: {error}"))
-        return
-    if name in table:
-        faults.append(("name twice", f"line {line}: {short(name)} has a row already"))
-        return
-    tags = filter(None, (tag.strip() for tag in row[1].split(";")))
-    table[name], unknown = tag_indices(tags, index, suggest=len(faults) < 100)
-    faults += [("tag not a class", f"line {line}: {short(name)}: {fault}") for fault in unknown]
 
 # %% ../../nbs/photos/02_lists.ipynb #d0e13861
 _FORMULA = re.compile(r"'*[=+\-@\t\r＝＋－＠]")
