@@ -6,8 +6,9 @@
 __all__ = ['IGNORE_INDEX', 'VOC_CLASSES', 'IMAGE_SUFFIXES', 'PHOTO_FORMATS', 'MAX_PIXELS', 'MAX_SIDE', 'LARGE_PIXELS',
            'MAX_IMAGE_BYTES', 'voc_palette', 'Refusal', 'check_bytes', 'open_image', 'open_photo', 'is_16_bit',
            'orientation', 'stored_size', 'upright_size', 'photo_size', 'has_end', 'decode_whole', 'read_image',
-           'open_labels', 'meant_classes', 'read_labels', 'pixel_digest', 'read_about', 'write_labels',
-           'write_pseudo_label', 'read_pseudo_label', 'as_numpy', 'as_image', 'as_labels', 'edges', 'overlay', 'plain']
+           'turned', 'read_levels', 'open_labels', 'meant_classes', 'read_labels', 'pixel_digest', 'read_about',
+           'write_labels', 'write_pseudo_label', 'read_pseudo_label', 'as_numpy', 'as_image', 'as_labels', 'edges',
+           'overlay', 'plain']
 
 # %% ../../nbs/photos/01_images.ipynb #c9f14b48
 import hashlib
@@ -20,7 +21,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, features
+from PIL import Image, ImageCms, ImageOps, features
 from PIL.PngImagePlugin import PngInfo
 
 from .files import write_whole
@@ -55,8 +56,10 @@ def voc_palette(
     return colours
 
 # %% ../../nbs/photos/01_images.ipynb #0d868f06
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif")
-PHOTO_FORMATS = ("HEIF", "AVIF", "TIFF", "WEBP", "JPEG", "PNG")  # as Pillow names them
+IMAGE_SUFFIXES = (
+    ".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".heic", ".heif",
+)  # fmt: skip
+PHOTO_FORMATS = ("HEIF", "AVIF", "BMP", "TIFF", "WEBP", "JPEG", "PNG")  # as Pillow names them
 MAX_PIXELS = 2**26  # 192 MB as RGB; more than most cameras have
 MAX_SIDE = 32_766 // 2  # pixels
 LARGE_PIXELS = 2**20  # larger ones are predicted in windows, to bound memory
@@ -292,6 +295,53 @@ def read_image(
         why = " ".join(str(error).split())  # some decoders end it with a line end
         raise ValueError(f"{path} cannot be read as an image: {why}") from error
 
+# %% ../../nbs/photos/01_images.ipynb #c8d1c002
+def turned(
+    array: np.ndarray,  # (H, W) or (H, W, 3), as stored
+    by: int,  # EXIF orientation, 1 to 8
+) -> np.ndarray:
+    "An array as the orientation shows it."
+    if by > 4:
+        array = array.swapaxes(0, 1)
+    rows, columns = by in (3, 4, 7, 8), by in (2, 3, 6, 7)
+    return array[:: -1 if rows else 1, :: -1 if columns else 1]
+
+
+def read_levels(
+    path: str | os.PathLike,  # a photo, of any depth, in any colours
+) -> np.ndarray:  # (H, W) or (H, W, 3) RGB: uint8, uint16, int32 or float32
+    "A photo's numbers as they are stored, upright; ValueError where they cannot be read."
+    check_bytes(path)
+    with open_image(path) as image:
+        mode, deep, by = image.mode, is_16_bit(image), orientation(image)  # which may decode it
+        if mode in ("CMYK", "LAB"):
+            return np.array(ImageOps.exif_transpose(_in_srgb(image)))
+        if mode[0] in "IF" or not deep:
+            pixels = np.asarray(image if mode[0] in "IF" else image.convert("RGB"))
+            return pixels if image.format == "TIFF" else turned(pixels, by)
+    data = np.fromfile(path, np.uint8)
+    pixels = cv2.imdecode(
+        data, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    )
+    if pixels is None:
+        raise ValueError(f"{path} cannot be read as an image of 16 bits")
+    return turned(pixels[..., ::-1], by)
+
+
+def _in_srgb(image: Image.Image) -> Image.Image:
+    "CMYK or LAB as RGB, by the file's colour profile where it has one."
+    profile = image.info.get("icc_profile")
+    if profile:
+        with suppress(ImageCms.PyCMSError, OSError):
+            given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            return ImageCms.profileToProfile(
+                image, given, ImageCms.createProfile("sRGB"), outputMode="RGB"
+            )
+    if image.mode == "LAB":
+        lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(image, lab, rgb, outputMode="RGB")
+    return image.convert("RGB")
+
 # %% ../../nbs/photos/01_images.ipynb #d4fbe153
 def open_labels(
     path: str | os.PathLike,
@@ -301,7 +351,9 @@ def open_labels(
         check_bytes(path)
         image = open_image(path, formats=("PNG",))
     except Refusal as error:
-        kind = "mask too large" if error.kind == "image too large" else "mask damaged"
+        other = os.fspath(path).lower().endswith((".tif", ".tiff", ".bmp"))
+        kind = "mask no PNG" if other else "mask damaged"
+        kind = "mask too large" if error.kind == "image too large" else kind
         raise Refusal(str(error), kind) from None
     bits = str(image.tile[0][3]) if image.tile else image.mode
     if image.mode == "P" or (image.mode == "L" and bits == "L"):

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['PHOTO_FOLDERS', 'MASK_FOLDERS', 'SPLIT_FOLDERS', 'PLAIN_FOLDERS', 'MAX_DEPTH', 'MAX_FILES', 'UNREAD_PHOTOS',
-           'MAX_LEVELS', 'Listing', 'list_tree', 'role_of', 'place_of', 'split_of', 'mask_stem', 'Found', 'match_masks',
-           'part_beside', 'common_parts', 'name_photos', 'Layout', 'voc_layout', 'unused_files', 'find_layout',
-           'tool_of', 'foreign_annotations', 'import_command', 'ClassList', 'read_class_list', 'find_class_file',
-           'find_tag_file']
+           'MAX_LEVELS', 'COLOUR_TABLES', 'Listing', 'list_tree', 'role_of', 'place_of', 'split_of', 'mask_stem',
+           'Found', 'match_masks', 'part_beside', 'common_parts', 'name_photos', 'Layout', 'voc_layout', 'unused_files',
+           'find_layout', 'tool_of', 'foreign_annotations', 'import_command', 'ClassList', 'read_class_list',
+           'find_class_file', 'find_tag_file']
 
 # %% ../../nbs/photos/05_layout.ipynb #e3be51da
 import json
@@ -589,6 +589,9 @@ _CLASS_FILES = {
     "class_dict.csv": _table_classes, "id2label.json": _json_classes,
     "config.json": _json_classes, "_annotations.coco.json": _json_classes,
 }  # fmt: skip
+
+
+COLOUR_TABLES = ("labelmap.txt", "class_dict.csv")
 
 
 def read_class_list(

@@ -118,6 +118,7 @@ def name_of(
 
 def parse_list(
     text: str,  # of the file
+    name_in: Callable[[str], str] = name_of,  # the photo that a line names; ValueError: none
 ) -> tuple[list[str], list[str]]:  # names in order, each once; faults, each with its line
     "The names in a list, and its faults."
     names, faults = {}, []
@@ -125,7 +126,7 @@ def parse_list(
         if not line.strip():
             continue
         try:
-            name = name_of(line)
+            name = name_in(line)
         except ValueError as error:
             faults.append(f"line {number}: {error}")
             continue
@@ -583,26 +584,30 @@ def label_maps(
 def divide_masks(
     shown: dict[str, set[int]],  # photo with a mask -> the classes it shows
     seed: int = 0,
+    val: int | None = None,  # to evaluate on; None: a tenth, and as many more as show each class
 ) -> tuple[list[str], list[str]]:  # to train on; to evaluate on; both in random order
     "Divide photos with masks into those to train on and those to evaluate on."
     drawn = sorted(shown, key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest())
-    left, val = Counter(k for classes in shown.values() for k in classes), {}
+    left, held = Counter(k for classes in shown.values() for k in classes), {}
     wanted = {k for k, count in left.items() if count > 1}  # classes to evaluate
 
     def take(name):
-        val[name] = None
+        held[name] = None
         left.subtract(shown[name])
         wanted.difference_update(shown[name])
 
     def spare(name):
-        return name not in val and all(left[k] > 1 for k in shown[name]) and len(drawn) > 1
+        return name not in held and all(left[k] > 1 for k in shown[name]) and len(drawn) > 1
 
     for name in drawn:
-        if len(val) < max(1, round(len(drawn) / 10)) and spare(name):
+        if len(held) < (val or max(1, round(len(drawn) / 10))) and spare(name):
             take(name)
-    while names := [name for name in drawn if wanted & shown[name] and spare(name)]:
+    while names := [name for name in drawn if wanted & shown[name] and spare(name) and not val]:
         take(max(names, key=lambda name: len(wanted & shown[name])))
-    return [name for name in drawn if name not in val], list(val)
+    for name in drawn if val else ():  # none can be spared, and so many are asked for
+        if len(held) < val and name not in held:
+            take(name)
+    return [name for name in drawn if name not in held], list(held)
 
 # %% ../../nbs/photos/02_lists.ipynb #1de596a2
 def fewest_covering(
