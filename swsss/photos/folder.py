@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from fastcore.basics import patch
+from PIL import Image
 
 from .check import check_folder, digest_files
 from .demo import draw_demo
@@ -994,6 +995,7 @@ def open_folder(
         )
     print(f"Data: {project_path(data)}.")
     folder = VOCFolder(data)
+    print(folder.about())
     if write_lists and folder.derived:
         print(f"Lists written to {folder.write_lists()}.")
     return folder

@@ -287,7 +287,8 @@ def _unused(listings: Iterable[Listing], used: set[str]) -> Counter:
         role, own = role_of(listing.parts), listing.is_own
         for file in listing.files if not own and role != "passed over" else ():
             suffix = os.path.splitext(file)[1].lower()
-            if suffix in _SILENT or "/".join((*listing.parts, file)) in used:
+            path = "/".join((*listing.parts, file))
+            if suffix in _SILENT or path in used or is_unreadable(path):  # the check names these
                 continue
             photo = "picture(s) in a folder for masks" if role == "masks" else "photo(s)"
             what = photo if suffix in IMAGE_SUFFIXES else suffix

@@ -15,6 +15,7 @@ import numpy as np
 
 from .files import file_digest, project_path
 from .images import IMAGE_SUFFIXES, read_image
+from .layout import UNREAD_PHOTOS
 from .lists import is_unreadable, parse_tags, read_text, short
 
 # %% ../../nbs/photos/12_new_photos.ipynb #87abe4e7
@@ -60,7 +61,7 @@ class PhotoFolder:
                 else:
                     name = unicodedata.normalize("NFC", place.with_suffix("").as_posix())
                     found.setdefault(name, []).append(path)
-        self._leave_out(unreadable)
+        self._leave_out(unreadable, others)
         if not found:
             if unreadable:
                 raise ValueError(self.left_out)
@@ -77,13 +78,16 @@ class PhotoFolder:
         }
         return dict(sorted(files.items()))
 
-    def _leave_out(self, unreadable: list[Path]) -> None:
-        "Set the message on photos whose names no file can hold."
+    def _leave_out(self, unreadable: list[Path], others: Counter) -> None:
+        "Set the message on photos whose names no file can hold, and on those of other formats."
+        raw = [f"{others[suffix]} {suffix}" for suffix in sorted(UNREAD_PHOTOS & others.keys())]
+        if raw:
+            self.left_out = f"{', '.join(raw)} left out: save these as JPEG, TIFF or PNG."
         if unreadable:
             code = (
                 f"from swsss.photos.lists import rename_readable; rename_readable(r'{self.root}')"
             )
-            self.left_out = (
+            self.left_out = f"{self.left_out} ".lstrip() + (
                 f"{len(unreadable)} photo(s) left out, such as {short(min(unreadable))}: "
                 "no list can hold a name that is not UTF-8, or that has a line end in it. "
                 f'This renames them: python -c "{code}"'
