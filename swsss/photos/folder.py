@@ -135,13 +135,19 @@ _LATER = re.compile(rf"(?:{'|'.join(map(re.escape, IMAGE_SUFFIXES[4:]))})$", re.
 @patch
 def _name_in(self: VOCFolder, entry: str) -> str:
     "The photo that an entry of a list or a table names; ValueError where that is no name."
-    path = Path(entry.strip().replace("\\", "/"))
-    if self.layout.kind == "folders" and len(path.parts) > 1:
-        for name in self._paths.get(path.with_suffix("").as_posix(), ()):
+    if self.layout.kind == "folders" and ("/" in entry or "\\" in entry):
+        path = Path(entry.strip().replace("\\", "/")).with_suffix("")
+        for name in self._paths.get(path.as_posix(), ()):
             return name
-    name = name_of(entry)
-    shorter = _LATER.sub("", name)  # `x.heic` names x.heic, or the photo x.heic.jpg
-    return name if name in self.image_files or shorter not in self.image_files else shorter
+    return name_of(entry)
+
+
+@patch
+def _without_suffix(self: VOCFolder, names: Iterable[str]) -> dict[str, str]:
+    "Of these names, those that are a photo's with a suffix -> the photo's name."
+    strange = set(names) - self.image_files.found.keys()
+    shorter = {name: _LATER.sub("", name) for name in strange}  # `x.heic` may be x.heic.jpg
+    return {name: short for name, short in shorter.items() if short in self.image_files}
 
 
 @patch(as_prop=True)
@@ -164,6 +170,8 @@ def _read_list(self: VOCFolder, which: str) -> list[str]:
         return self._read_list("train")
     try:
         names, faults = parse_list(read_text(path), self._name_in)
+        moved = self._without_suffix(names)
+        names = list(dict.fromkeys(moved.get(name, name) for name in names)) if moved else names
     except (OSError, ValueError) as error:
         self.faults.append(("list not usable", str(error)))
         return []
@@ -314,6 +322,8 @@ def _read_tags(self: VOCFolder) -> dict[str, tuple[int, ...]]:
         text = read_text(path)
         index = {name: i for i, name in enumerate(self.classes)}
         table, faults = parse_tags(text, index, self._name_in)
+        for name, shorter in self._without_suffix(table).items():
+            table.setdefault(shorter, table.pop(name))
     except (OSError, ValueError) as error:
         self.faults.append(("table not usable", str(error)))
         return {}
@@ -679,14 +689,15 @@ def about(
 ) -> str:  # one line
     "What was recognised."
 
-    def place(path):
-        inside = path.is_relative_to(self.root) and path != self.root
-        return path.relative_to(self.root).as_posix() if inside else "the folder itself"
+    def place(*paths):
+        inside = [path.relative_to(self.root).as_posix() for path in sorted(paths)[:4]]
+        names = ["the folder itself" if path == "." else path for path in inside]
+        return ", ".join(map(short, names[:3])) + ", ..." * (len(names) > 3)
 
     masks = {path.parent for files in self.mask_files.values() for path in files}
     photos = {path.parent for files in self.image_files.values() for path in files}
-    where = "beside them" if masks <= photos else f"in {place(self.mask_dir)}"
-    parts = [f"{len(self.image_files):,} photos in {place(self.photo_dir)}"]
+    where = "beside them" if masks <= photos else f"in {place(*masks)}"
+    parts = [f"{len(self.image_files):,} photos in {place(*photos)}"]
     parts += [f"{len(self.mask_files):,} masks {where}" if masks else "no masks"]
     sources = Counter(map(self.tag_source, self.image_files))
     tags = [f"{count:,} from {'folders' if source == 'folder' else source}"

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from .images import IMAGE_SUFFIXES, open_image
@@ -158,6 +159,7 @@ def _keys(parts: tuple[str, ...], stem: str) -> list[tuple]:
 def match_masks(
     masks: Iterable[Found],
     photos: Mapping[str, Found],  # name -> photo
+    beside: Mapping[tuple, tuple] = MappingProxyType({}),  # folder of masks -> that of its photos
 ) -> tuple[dict[str, list[Found]], list[Found]]:  # name -> masks; masks without a photo
     "Find each mask's photo."
     known = {}
@@ -167,7 +169,8 @@ def match_masks(
     found, without = {}, []
     for mask in masks:
         stems = filter(None, (mask.stem, mask_stem(mask.stem)))
-        keys = [key for stem in stems for key in _keys(mask.parts, stem)]
+        parts = beside.get(mask.parts, mask.parts)
+        keys = [key for stem in stems for key in _keys(parts, stem)]
         name = next((known[key] for key in keys if known.get(key)), None)
         if name is None:
             without.append(mask)
@@ -244,7 +247,7 @@ class Layout(NamedTuple):
     root: Path  # where lists, tags and classes are
     photo_dir: Path  # the nearest folder that holds all photos
     mask_dir: Path  # the nearest that holds all masks
-    photos: Mapping[str, list[Path]]  # name -> files
+    photos: Files  # name -> files
     masks: Mapping[str, list[Path]]
     annotations: Mapping[str, list[Path]]  # VOC's XML
     splits: dict[str, str]  # name -> 'train', 'val' or 'test', by its folder
@@ -309,9 +312,9 @@ def _texts(root: Path, files: Iterable[str]) -> list[Path]:
     return [root / file for file in files if os.path.splitext(file)[1].lower() in _TEXTS]
 
 
-def _named_masks(photos: Mapping[str, list[Path]], masks: Files) -> Files:
+def _named_masks(photos: Files, masks: Files) -> Files:
     "Masks under the names of their photos: a tool's word behind a name is taken off."
-    spare = {name: mask_stem(name) for name in masks.found if name not in photos}
+    spare = {name: mask_stem(name) for name in masks.found.keys() - photos.found.keys()}
     moved = {short: name for name, short in spare.items() if short in photos and short not in masks}
     if not moved:
         return masks
@@ -369,25 +372,54 @@ def _flat_layout(root: Path, listings: list[Listing]) -> Layout:
                   _texts(root, listings[0].files), unreadable, _unused(listings, used))  # fmt: skip
 
 # %% ../../nbs/photos/05_layout.ipynb #00a7dee5
-def _part(root: Path, listings: Iterable[Listing]) -> tuple[list[Found], list[Found]]:
-    "Photos and masks of a tree."
-    photos, masks, maybe = [], [], []
+def _few_colours(root: Path, some: list[Found]) -> bool:
+    "Whether all of some pictures have as few colours or levels as masks have."
+    for one in some:
+        with suppress(Exception), open_image(root / one.path, formats=("PNG",)) as image:
+            if image.getcolors(MAX_LEVELS) is not None:
+                continue
+        return False
+    return True
+
+
+def _mask_folders(root: Path, folders: Mapping[tuple, list[Found]]) -> dict[tuple, tuple]:
+    "Folders of PNGs with few colours, named as the photos of another folder -> that folder."
+    stems = {parts: {one.stem for one in some} for parts, some in folders.items()}
+    masks = {}
+    for parts, some in folders.items():
+        if any(one.suffix != ".png" for one in some):
+            continue
+        own = {mask_stem(stem) or stem for stem in stems[parts]}
+        rivals = (p for p in folders if p != parts and len(own & stems[p]) >= 0.8 * len(own))
+        for other in rivals:
+            if _few_colours(root, some[:3]) and not _few_colours(root, folders[other][:3]):
+                masks[parts] = other
+                break
+    return masks
+
+
+def _part(root: Path, listings: Iterable[Listing]) -> tuple[list[Found], list[Found], dict]:
+    "Photos and masks of a tree; and folders of masks by what is in them, with their photos'."
+    folders, masks, maybe, unread = {}, [], [], {}
     for listing in listings:
         role = role_of(listing.parts)
         some = [one for one in _pictures(listing, IMAGE_SUFFIXES) if not is_unreadable(one.path)]
-        if listing.is_own or role == "passed over":
+        if listing.is_own or role == "passed over" or not some:
             continue
         if role == "masks":
             masks += [one for one in some if one.suffix == ".png"]
             maybe += [one for one in some if one.suffix != ".png"]
             continue
-        unread = {one.stem for one in _pictures(listing, UNREAD_PHOTOS)}
-        own, beside = part_beside(root, some, unread)
-        photos, masks = photos + own, masks + beside
+        folders[listing.parts] = some
+        unread[listing.parts] = {one.stem for one in _pictures(listing, UNREAD_PHOTOS)}
+    beside, photos = {} if masks else _mask_folders(root, folders), []
+    for parts, some in folders.items():
+        own, lone = ([], some) if parts in beside else part_beside(root, some, unread[parts])
+        photos, masks = photos + own, masks + lone
     known = {one.stem for one in photos}
     named = [one for one in maybe if {one.stem, mask_stem(one.stem)} & known]
     photos += [one for one in maybe if one not in named]  # of a class that is called "mask"
-    return photos, masks or named
+    return photos, masks or named, beside
 
 
 def _folder_tags(named: Mapping[str, list[Found]]) -> dict[str, str]:
@@ -400,9 +432,10 @@ def _folder_tags(named: Mapping[str, list[Found]]) -> dict[str, str]:
 
 def _tree_layout(root: Path, listings: list[Listing]) -> Layout:
     "Photos in folders."
-    photos, masks = _part(root, listings)
+    photos, masks, beside = _part(root, listings)
     named = name_photos(photos)
-    matched, without = match_masks(masks, {name: ones[0] for name, ones in named.items()})
+    firsts = {name: ones[0] for name, ones in named.items()}
+    matched, without = match_masks(masks, firsts, beside)
     used = {one.path for some in (*named.values(), *matched.values(), without) for one in some}
     splits = {name: split_of(ones[0].parts) for name, ones in named.items()}
     matched |= {one.path: [one] for one in without}  # with the name of no photo

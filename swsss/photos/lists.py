@@ -246,17 +246,18 @@ def _header(cells: list[str], delimiter: str) -> _Header:
 
 def _tags_in(row: list[str], header: _Header) -> list[str]:
     "The tags in one row; ValueError where its columns are not those of the first line."
-    if len(row) != len(header.cells):
-        many = f"{len(row)} columns, not {len(header.cells)}"
-        join = f"; join tags by {',' if header.delimiter == ';' else ';'}"
+    cells, name, column, delimiter = header
+    if len(row) != len(cells):
+        many = f"{len(row)} columns, not {len(cells)}"
+        join = f"; join tags by {',' if delimiter == ';' else ';'}"
         if len(row) == 1:
             many, join = "one column; a comma goes between the name and its tags", ""
-        raise ValueError(many + join * (len(header.cells) == 2))
-    if header.tags >= 0:
-        cell = row[header.tags].replace(",", ";") if header.delimiter == ";" else row[header.tags]
+        raise ValueError(many + join * (len(cells) == 2))
+    if column >= 0:
+        cell = row[column].replace(",", ";") if delimiter == ";" else row[column]
         return [tag.strip() for tag in cell.split(";")]
-    pairs = zip(header.cells, row, strict=True)
-    flags = [(tag, value.strip()) for i, (tag, value) in enumerate(pairs) if i != header.name]
+    pairs = zip(cells, row, strict=True)
+    flags = [(tag, value.strip()) for i, (tag, value) in enumerate(pairs) if i != name]
     for tag, value in flags:
         if value.lower() not in _FLAGS:
             raise ValueError(f"{short(value, 20)} in the column {short(tag, 40)}, not 0 or 1")
@@ -264,18 +265,21 @@ def _tags_in(row: list[str], header: _Header) -> list[str]:
 
 
 def _rows(text: str) -> Iterator[tuple[str, str, list[str], str, bool]]:
-    "Place, name, tags, fault and whether names repeat, for each row of a table."
+    "Number, name, tags, fault and whether names repeat, for each row of a table."
     first = lines_of(text[:10_000])[0]
     delimiter = max(",;|\t", key=first.count) if first else ","
     table = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         header = _header(next(table, []), delimiter)
+        repeats = header.repeats()
         for row in filter(None, table):
-            place = f"line {table.line_num}"
+            number = f"line {table.line_num}"
             try:
-                yield place, row[header.name], _tags_in(row, header), "", header.repeats()
-            except (ValueError, IndexError) as error:
-                yield place, "", [], f"{place}: {error}", False
+                tags = _tags_in(row, header)
+            except ValueError as error:
+                yield number, "", [], f"{number}: {error}", False
+            else:
+                yield number, row[header.name], tags, "", repeats
     except csv.Error as error:
         fault = f"line {table.line_num}: {error}; is a quotation mark left open?"
         yield "", "", [], fault, False
@@ -335,11 +339,14 @@ def _split_more(tags: Iterable[str], index: dict[str, int] | None) -> list[str]:
     "Tags that are joined by | or , too, where that makes classes of them (of all, without index)."
     found = []
     for tag in filter(None, tags):
+        if index is not None and tag in index:
+            found.append(tag)
+            continue
         mark = next((mark for mark in "|," if mark in tag), "")
         parts = [part.strip() for part in tag.split(mark)] if mark else [tag]
         parts = [unicodedata.normalize("NFC", part) for part in parts if part]
         whole = index is not None and not all(part in index for part in parts)
-        found += [tag] if whole or (index and tag in index) else parts
+        found += [tag] if whole else parts
     return found
 
 
@@ -350,22 +357,25 @@ def parse_tags(
 ) -> tuple[dict[str, tuple[int, ...]], list[tuple[str, str]]]:
     "Image -> class indices, from tags.csv; and the (kind, line) of each fault."
     table, faults = {}, []
-    for place, cell, tags, fault, repeats in (_json_rows if _is_json(text) else _rows)(text):
+    for number, cell, tags, fault, repeats in (_json_rows if _is_json(text) else _rows)(text):
         if fault:
             faults.append(("table not usable", fault))
             continue
         try:
             name = name_in(cell)
         except ValueError as error:
-            faults.append(("name not usable", f"{place}: {error}"))
+            faults.append(("name not usable", f"{number}: {error}"))
             continue
         if name in table and not repeats:
-            faults.append(("name twice", f"{place}: {short(name)} has a row already"))
+            faults.append(("name twice", f"{number}: {short(name)} has a row already"))
             continue
-        suggest = len(faults) < 100
-        indices, unknown = tag_indices(_split_more(tags, index), index, suggest)
-        table[name] = tuple(dict.fromkeys([*table.get(name, ()), *indices]))
-        faults += [("tag not a class", f"{place}: {short(name)}: {one}") for one in unknown]
+        indices = tuple(index[tag] for tag in tags if tag in index)
+        if len(indices) < sum(map(bool, tags)):  # not all of them are classes as they stand
+            tags = _split_more(tags, index)
+            indices, unknown = tag_indices(tags, index, suggest=len(faults) < 100)
+            where = f"{number}: {short(name)}"
+            faults += [("tag not a class", f"{where}: {one}") for one in unknown]
+        table[name] = tuple(dict.fromkeys(table[name] + indices)) if name in table else indices
     return table, faults
 
 
