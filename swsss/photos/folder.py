@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['LISTS', 'MAX_MASKS_ASKED', 'MAX_OFF', 'VOC_PLACES', 'VOCFolder', 'write_classes', 'read_split', 'content_digest',
-           'remap_masks', 'renumber_masks', 'fit_masks', 'index_masks', 'convert_photos', 'open_folder']
+           'remap_masks', 'renumber_masks', 'fit_masks', 'index_masks', 'put_background', 'convert_photos',
+           'open_folder']
 
 # %% ../../nbs/photos/07_folder.ipynb #55ffe362
 import copy
@@ -77,6 +78,7 @@ from swsss.photos.lists import (
     tag_indices,
     tags_named,
     tags_of_labels,
+    without_suffix,
 )
 
 # %% ../../nbs/photos/07_folder.ipynb #c6eaea3d
@@ -129,9 +131,6 @@ def list_path(
     return self.root / "ImageSets" / "Segmentation" / f"{which}.txt"
 
 
-_LATER = re.compile(rf"(?:{'|'.join(map(re.escape, IMAGE_SUFFIXES[4:]))})$", re.IGNORECASE)
-
-
 @patch
 def _name_in(self: VOCFolder, entry: str) -> str:
     "The photo that an entry of a list or a table names; ValueError where that is no name."
@@ -140,14 +139,6 @@ def _name_in(self: VOCFolder, entry: str) -> str:
         for name in self._paths.get(path.as_posix(), ()):
             return name
     return name_of(entry)
-
-
-@patch
-def _without_suffix(self: VOCFolder, names: Iterable[str]) -> dict[str, str]:
-    "Of these names, those that are a photo's with a suffix -> the photo's name."
-    strange = set(names) - self.image_files.found.keys()
-    shorter = {name: _LATER.sub("", name) for name in strange}  # `x.heic` may be x.heic.jpg
-    return {name: short for name, short in shorter.items() if short in self.image_files}
 
 
 @patch(as_prop=True)
@@ -170,7 +161,7 @@ def _read_list(self: VOCFolder, which: str) -> list[str]:
         return self._read_list("train")
     try:
         names, faults = parse_list(read_text(path), self._name_in)
-        moved = self._without_suffix(names)
+        moved = without_suffix(names, self.image_files.found)
         names = list(dict.fromkeys(moved.get(name, name) for name in names)) if moved else names
     except (OSError, ValueError) as error:
         self.faults.append(("list not usable", str(error)))
@@ -185,6 +176,14 @@ def _read_list(self: VOCFolder, which: str) -> list[str]:
 # %% ../../nbs/photos/07_folder.ipynb #c8d1b002
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _NO_CLASS = {"background", "none", "nothing", "empty", "good", "ok", "normal", "negative"}
+
+
+_BACKGROUND_MISSING = (
+    ". This puts background in front, where 0 in the masks is background already: python -c "
+    "\"from swsss.photos.folder import put_background; put_background(r'{root}')\". Where 0 is "
+    "{0}, put_background(r'{root}', zero_is_class=True) adds 1 to all numbers, too, and keeps the "
+    "masks as they were beside"
+)
 
 
 def _class_faults(classes: list[str]) -> list[str]:
@@ -218,8 +217,10 @@ def _read_classes(self: VOCFolder) -> tuple[str, ...]:
     except (OSError, ValueError) as error:
         self.faults.append(("classes not usable", str(error)))
         return VOC_CLASSES
-    faults = [("classes not usable", f"{where}: {fault}") for fault in _class_faults(classes)]
-    self.faults += faults
+    for fault in _class_faults(classes):
+        first = fault.startswith("the first is") and classes
+        also = _BACKGROUND_MISSING.format(short(classes[0]), root=self.root) if first else ""
+        self.faults.append(("classes not usable", f"{where}: {fault}{also}"))
     return tuple(classes[:IGNORE_INDEX]) or VOC_CLASSES
 
 
@@ -322,7 +323,7 @@ def _read_tags(self: VOCFolder) -> dict[str, tuple[int, ...]]:
         text = read_text(path)
         index = {name: i for i, name in enumerate(self.classes)}
         table, faults = parse_tags(text, index, self._name_in)
-        for name, shorter in self._without_suffix(table).items():
+        for name, shorter in without_suffix(table, self.image_files.found).items():
             table.setdefault(shorter, table.pop(name))
     except (OSError, ValueError) as error:
         self.faults.append(("table not usable", str(error)))
@@ -776,10 +777,15 @@ def remap_masks(
     return changed
 
 
+def _before(root: Path, place: Path) -> Path:
+    "The folder in which first versions of the files of `place` are kept."
+    return root / ("before" if place == root else f"{place.name}-before")
+
+
 def _keep(root: Path, path: Path, place: Path) -> None:
     "Keep the first version of a file of `place` in the folder of that name and -before."
     inside = path.relative_to(place) if path.is_relative_to(place) else Path(path.name)
-    kept = root / f"{place.name}-before" / inside
+    kept = _before(root, place) / inside
     if not kept.exists():
         write_whole(kept, partial(shutil.copyfile, path))
 
@@ -796,7 +802,7 @@ def _replace_mask(
 
 def _report(folder: VOCFolder, changed: list[str], what: str, place: Path) -> list[str]:
     "Print how many files are new, and where the old ones are; the names."
-    before = folder.root / f"{place.name}-before"
+    before = _before(folder.root, place)
     print(f"{len(changed)} {what} are new; as they were they are in {before}.")
     return changed
 
@@ -910,6 +916,29 @@ def colour_table(
                     for name, rgb in zip(listed.names, listed.colours, strict=True)
                 ]
     return []
+
+
+def put_background(
+    root: str | os.PathLike,  # a data folder whose list of classes has no background
+    zero_is_class: bool = False,  # 0 in the masks is the first class: add 1 to all numbers
+) -> Path:  # classes.txt
+    "Put background in front of the classes; a mask's numbers beyond the classes become void."
+    folder, changed = VOCFolder(root), []
+    if folder.classes[0] == "background":
+        raise ValueError(f"{folder.root}: the first class is background already")
+    table = np.full(256, IGNORE_INDEX, np.uint8)
+    table[: folder.num_classes] = np.arange(folder.num_classes) + 1
+    for name, (path, *_) in sorted(folder.mask_files.items()) if zero_is_class else ():
+        if read_about(path).get("numbers") != "from 1":  # of a command that was stopped
+            _replace_mask(folder, path, table[read_labels(path)], {"numbers": "from 1"})
+            changed.append(name)
+    if changed:
+        _report(folder, changed, "masks", folder.mask_dir)
+    path = folder.root / "classes.txt"
+    if path.exists():
+        write_whole(path.with_stem("classes-before"), partial(shutil.copyfile, path))
+        path.unlink()
+    return write_classes(folder.root, folder.classes)
 
 # %% ../../nbs/photos/07_folder.ipynb #c8d1d005
 def _special(path: Path) -> str:  # 'deep', 'colours', or '' where the photo is left as it is

@@ -72,9 +72,9 @@ def _list(folder: str, parts: tuple[str, ...]) -> tuple[Listing, list[str]]:
         for entry in entries:
             if not entry.name.startswith("."):
                 (folders if entry.is_dir() else files).append(entry.name)
-    own = "labels.json" in files or "recipe.json" in files
+    own = "labels.json" in files or "recipe.json" in files or parts[-1:] == ("before",)
     own |= bool(parts) and parts[-1].endswith("-before")
-    return Listing(parts, sorted(files), own), sorted(folders)
+    return Listing(parts, sorted(files), own and bool(parts)), sorted(folders)
 
 
 def list_tree(
