@@ -306,6 +306,16 @@ def _find_tag_file(self: VOCFolder) -> Path | None:
 
 
 @patch
+def _parse_tags(self: VOCFolder, text: str, classes: Iterable[str]) -> tuple[dict, list]:
+    "As `parse_tags`, under the names of the photos."
+    index = {name: i for i, name in enumerate(classes)}
+    table, faults = parse_tags(text, index, self._name_in)
+    for name, shorter in without_suffix(table, self.image_files.found).items():
+        table.setdefault(shorter, table.pop(name))
+    return table, faults
+
+
+@patch
 def _read_tags(self: VOCFolder) -> dict[str, tuple[int, ...]]:
     "The table of tags, or the folders as tags; faults are kept for the check."
     if not self.tag_file:
@@ -321,10 +331,7 @@ def _read_tags(self: VOCFolder) -> dict[str, tuple[int, ...]]:
                 f'python -c "{code}"'
             )
         text = read_text(path)
-        index = {name: i for i, name in enumerate(self.classes)}
-        table, faults = parse_tags(text, index, self._name_in)
-        for name, shorter in without_suffix(table, self.image_files.found).items():
-            table.setdefault(shorter, table.pop(name))
+        table, faults = self._parse_tags(text, self.classes)
     except (OSError, ValueError) as error:
         self.faults.append(("table not usable", str(error)))
         return {}
@@ -334,8 +341,7 @@ def _read_tags(self: VOCFolder) -> dict[str, tuple[int, ...]]:
         fault = (
             f"There is no classes.txt, so classes are VOC's 21, and {where} names others: {some}. "
         )
-        by_number = {name: i for i, name in enumerate(unknown)}
-        named = parse_tags(text, by_number, self._name_in)[0]
+        named = self._parse_tags(text, unknown)[0]
         tagged = {name: {unknown[i] for i in tags} for name, tags in named.items()}
         fault += self._classes_proposed(unknown, tagged)
         self.faults.append(("classes not usable", fault))
