@@ -86,7 +86,9 @@ REMEDIES = {
     f"{MAX_SIDE:,} a side",
     "mask not indexed": "save the mask as a palette PNG, or as 8-bit greyscale, a pixel being the "
     "index of its class. Black and white masks of one class: python -c "
-    "\"from swsss.photos.folder import remap_masks; remap_masks(r'{root}', {255: 1})\"",
+    "\"from swsss.photos.folder import remap_masks; remap_masks(r'{root}', {255: 1})\". Masks in "
+    "colours, with a line name:r,g,b:: for each class in labelmap.txt: python -c "
+    "\"from swsss.photos.folder import index_masks; index_masks(r'{root}')\"",
     "mask of 0 and 255": "here 255 is void, so these masks show no class and nothing can be "
     "learned. If 255 is your object, this makes it class 1 and keeps the masks as they were "
     "beside: python -c "

@@ -650,8 +650,20 @@ def find_class_file(
 ) -> Path | None:
     "The file that lists the classes, where it is not classes.txt in the folder itself."
     names = {path.name.lower(): path for path in reversed(layout.texts)}
-    known = [names[name] for name in ("classes.txt", *_CLASS_FILES) if name in names]
-    return known[0] if known else None
+    for path in (names[name] for name in ("classes.txt", *_CLASS_FILES) if name in names):
+        if path.name.lower() not in _AMBIGUOUS or _lists_background(path):
+            return path
+    return None
+
+
+_AMBIGUOUS = {"labels.txt", "id2label.json", "config.json"}  # many programs write such files
+
+
+def _lists_background(path: Path) -> bool:
+    "Whether a file is a list of classes that begins with background."
+    with suppress(ValueError):
+        return read_class_list(path).names[:1] == ["background"]
+    return False
 
 
 def find_tag_file(
