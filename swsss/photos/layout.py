@@ -262,6 +262,15 @@ def _common(root: Path, some: Iterable[Found]) -> Path:
     return root.joinpath(*common_parts({one.parts for one in some}))
 
 
+def _one_format(photos: Files) -> Files:
+    "Where a name has photos of several formats, as phones keep them: JPEG, PNG or WebP alone."
+    for name, files in photos.found.items():
+        if len(files) > 1:
+            plain = [file for file in files if file.lower().endswith(IMAGE_SUFFIXES[:4])]
+            photos.found[name] = plain or files
+    return photos
+
+
 def _as_files(root: Path, some: Mapping[str, list[Found]]) -> Files:
     "The files of photos or masks, by name."
     paths = {
@@ -336,7 +345,7 @@ def voc_layout(
     root: Path,  # holds JPEGImages
 ) -> Layout:
     "PASCAL VOC's layout."
-    photos = files_by_name(root / "JPEGImages", IMAGE_SUFFIXES)
+    photos = _one_format(files_by_name(root / "JPEGImages", IMAGE_SUFFIXES))
     masks, annotations = _mask_folder(root), files_by_name(root / "Annotations", (".xml",))
     masks = _named_masks(photos, masks)
     unreadable = [
@@ -349,7 +358,7 @@ def voc_layout(
 # %% ../../nbs/photos/05_layout.ipynb #350c0360
 def _flat_layout(root: Path, listings: list[Listing]) -> Layout:
     "Photos in the folder itself; masks below it or beside them."
-    photos, masks = files_by_name(root, IMAGE_SUFFIXES), _mask_folder(root)
+    photos, masks = _one_format(files_by_name(root, IMAGE_SUFFIXES)), _mask_folder(root)
     annotations = files_by_name(root / "Annotations", (".xml",))
     parts = {files.folder: files for files in (photos, masks, annotations)}
     unreadable = [files.folder / file for files in parts.values() for file in files.left_out]
@@ -364,7 +373,7 @@ def _flat_layout(root: Path, listings: list[Listing]) -> Layout:
         named = name_photos(shots)
         matched, without = match_masks(beside, {name: ones[0] for name, ones in named.items()})
         matched |= {one.stem: [one] for one in without if one.stem not in matched}
-        photos, masks = _as_files(root, named), _as_files(root, matched)
+        photos, masks = _one_format(_as_files(root, named)), _as_files(root, matched)
     mask_dir = masks.folder if masks.folder != root else root / _VOC_MASKS[0]
     used = {path.relative_to(root).as_posix() for part in (photos, masks) for some in part.values()
             for path in some}  # fmt: skip
@@ -436,7 +445,9 @@ def _tree_layout(root: Path, listings: list[Listing]) -> Layout:
     named = name_photos(photos)
     firsts = {name: ones[0] for name, ones in named.items()}
     matched, without = match_masks(masks, firsts, beside)
-    used = {one.path for some in (*named.values(), *matched.values(), without) for one in some}
+    shots = _one_format(_as_files(root, named))
+    used = {one.path for some in (*matched.values(), without) for one in some}
+    used |= {file for files in shots.found.values() for file in files}
     splits = {name: split_of(ones[0].parts) for name, ones in named.items()}
     matched |= {one.path: [one] for one in without}  # with the name of no photo
     texts = [path for listing in listings if len(listing.parts) < 3 and not listing.is_own
@@ -445,7 +456,7 @@ def _tree_layout(root: Path, listings: list[Listing]) -> Layout:
                   if is_unreadable(file) and not one.is_own]  # fmt: skip
     tags = _folder_tags(named)
     return Layout("folders", root, _common(root, photos), _common(root, masks),
-                  _as_files(root, named), _as_files(root, matched), _xml(root, listings, named),
+                  shots, _as_files(root, matched), _xml(root, listings, named),
                   {name: split for name, split in splits.items() if split},
                   tags if len(set(tags.values())) > 1 else {}, texts, unreadable,
                   _unused(listings, used))  # fmt: skip

@@ -71,6 +71,9 @@ class PhotoFolder:
                 f"{self.root} holds no photo ({kinds}), only {rest or 'no file at all'}: "
                 "put some there, saved as JPEG."
             )
+        for name, paths in found.items():  # a phone may keep a photo as JPEG, too
+            plain = [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES[:4]]
+            found[name] = plain or paths
         files = {
             name + path.suffix * (len(paths) > 1): path
             for name, paths in found.items()
