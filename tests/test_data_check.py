@@ -20,7 +20,7 @@ from swsss.photos import check
 from swsss.photos.check import FolderError
 from swsss.photos.files import project_path, write_whole
 from swsss.photos.folder import VOCFolder, open_folder, read_split, remap_masks
-from swsss.photos.images import read_labels, voc_palette, write_labels
+from swsss.photos.images import IMAGE_SUFFIXES, read_labels, voc_palette, write_labels
 from swsss.photos.lists import label_maps, parse_list
 
 
@@ -129,12 +129,46 @@ def test_cmyk(root):
     only(root, "image CMYK", "JPEGImages/f.jpg")
 
 
+@pytest.mark.parametrize("suffix", ["png", "tif"])
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_16_bit(root, channels):
+def test_16_bits_are_read_by_their_upper_eight(root, channels, suffix):
     cv2 = pytest.importorskip("cv2")
     (root / "JPEGImages/f.jpg").unlink()
-    cv2.imwrite(str(root / "JPEGImages/f.png"), np.full((*SIZE, channels), 40_000, np.uint16))
-    only(root, "image 16-bit", "JPEGImages/f.png")
+    values = np.random.default_rng(0).integers(0, 2**16, (*SIZE, channels), dtype=np.uint16)
+    cv2.imwrite(str(root / f"JPEGImages/f.{suffix}"), values)
+    folder = VOCFolder(root)
+    assert "1 photo(s) of 16 bits a channel, read by their upper eight (value // 256)" in folder.check(progress=False)
+    blue_first = values[..., [2, 1, 0]] if channels > 1 else values[..., [0, 0, 0]]
+    assert (folder.image("f") == blue_first // 256).all()
+
+
+def test_12_bits_in_16_are_noticed_and_the_remedy_works(root):
+    cv2 = pytest.importorskip("cv2")
+    (root / "JPEGImages/f.jpg").unlink()
+    values = np.linspace(0, 4095, SIZE[0] * SIZE[1]).astype(np.uint16).reshape(SIZE)
+    cv2.imwrite(str(root / "JPEGImages/f.png"), values)
+    before = (root / "JPEGImages/f.png").read_bytes()
+    dark = next(line for line in VOCFolder(root).check(progress=False) if "nearly black" in line)
+    subprocess.run([sys.executable, "-c", remedy_of(dark)], check=True, capture_output=True)
+    assert np.abs(VOCFolder(root).image("f")[..., 0] - values / 4095 * 255).max() <= 0.51
+    assert (root / "JPEGImages-before/f.png").read_bytes() == before
+    assert VOCFolder(root).check(progress=False) == ["1 greyscale image(s), read as three equal channels"]
+
+
+def test_floats_and_cmyk_are_refused_and_the_remedy_works(root):
+    (root / "JPEGImages/f.jpg").unlink()
+    Image.fromarray(np.linspace(0, 0.5, SIZE[0] * SIZE[1], dtype=np.float32).reshape(SIZE)).save(
+        root / "JPEGImages/f.tif"
+    )
+    Image.new("CMYK", SIZE[::-1], (0, 255, 255, 0)).save(root / "JPEGImages/g.jpg")
+    with pytest.raises(FolderError) as refused:
+        VOCFolder(root).check(progress=False)
+    assert set(refused.value.problems) == {"image 32-bit", "image CMYK"}
+    subprocess.run([sys.executable, "-c", remedy_of(refused.value)], check=True, capture_output=True)
+    VOCFolder(root).check(progress=False)
+    shown = VOCFolder(root).image("f")
+    assert (shown.min(), shown.max()) == (0, 255)
+    assert VOCFolder(root).image("g")[0, 0].argmax() == 0  # red
 
 
 def test_greyscale_is_read_as_three_channels(root):
@@ -272,7 +306,7 @@ def test_rows_for_unlisted_images_are_left_out(root):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a,disc", "image;tags\na;disc", "image,tags\na,disc,square", 'image,tags\na,"' + "x" * 200_000]
+    "text", ["", "a,disc", "Bild;Schlagworte\na;disc", "image,tags\na,disc,square", 'image,tags\na,"' + "x" * 200_000]
 )
 def test_table_that_is_none(root, text):
     (root / "tags.csv").write_text(text, encoding="utf-8")
@@ -676,12 +710,12 @@ def test_webp_is_read_whatever_it_is_called(root, name):
 
 
 @pytest.mark.parametrize(
-    "there", ["JPEGImages/f.heic", "JPEGImages/F.jpg", "JPEGImages/2019/f.jpg", "JPEGImages/2019/may/f.JPG"]
+    "there", ["JPEGImages/f.dng", "JPEGImages/F.jpg", "JPEGImages/2019/f.jpg", "JPEGImages/2019/may/f.JPG"]
 )
 def test_photo_that_is_there_in_another_way_is_named(root, there):
     (root / there).parent.mkdir(parents=True, exist_ok=True)
     (root / "JPEGImages/f.jpg").rename(root / there)
-    only(root, "image missing", f"f: no .jpg, .jpeg, .png, .webp of this name; {there} is there")
+    only(root, "image missing", f"f: no {', '.join(IMAGE_SUFFIXES)} of this name; {there} is there")
 
 
 def test_names_in_subfolders_are_refused_with_a_name_that_works(root):
@@ -707,7 +741,14 @@ def test_command_that_moves_photos_out_of_subfolders(root, tmp_path):
     assert not list(root.glob("JPEGImages/*/**/*.jpg"))
 
 
-@pytest.mark.parametrize("cell", ['"disc, square"', "disc|square", '"disc,square,dics"', "disc/square"])
+@pytest.mark.parametrize("cell", ['"disc, square"', "disc|square"])
+def test_tags_joined_by_a_comma_or_a_bar(root, cell):
+    edit(root / "tags.csv", lambda text: text.replace("f,disc;square", f"f,{cell}"))
+    assert VOCFolder(root).check(progress=False) == []
+    assert VOCFolder(root).tags("f").all()
+
+
+@pytest.mark.parametrize("cell", ['"disc,square,dics"', "disc/square"])
 def test_tags_joined_by_something_else(root, cell):
     edit(root / "tags.csv", lambda text: text.replace("f,disc;square", f"f,{cell}"))
     only(root, "tag not a class", "tags.csv: line 7: f: ", "is not a class (tags are joined by semicolons: disc;square")
@@ -967,7 +1008,11 @@ def test_one_mask_alone(flat):
 def test_tags_of_classes_that_nobody_listed(flat):
     (flat / "classes.txt").unlink()
     (line,) = problems(flat)["classes not usable"]
-    assert line == "There is no classes.txt, so classes are VOC's 21, and tags.csv names others: disc, square"
+    assert line.startswith("There is no classes.txt, so classes are VOC's 21, and tags.csv names others: disc, square.")
+    assert "in the order that the masks show" in line
+    subprocess.run([sys.executable, "-c", remedy_of(line)], check=True, capture_output=True)
+    assert (flat / "classes.txt").read_text(encoding="utf-8").split() == ["background", "disc", "square"]
+    VOCFolder(flat).check(progress=False)
 
 
 def test_no_photos_at_all(tmp_path):
@@ -1001,15 +1046,18 @@ def test_folder_whose_name_became_a_number(value):
 
 def test_remapping_names_a_mask_that_cannot_be_read(root):
     (root / "SegmentationClass/b.png").write_bytes(b"no mask")
-    with pytest.raises(ValueError, match=r"b\.png cannot be read as a mask: not a whole PNG file"):
+    with pytest.raises(ValueError, match=r"b\.png cannot be read as a mask: not a whole PNG"):
         remap_masks(root, {255: 1})
 
 
 def test_masks_named_as_no_photo(flat):
     for path in (flat / "masks").iterdir():
         path.rename(path.with_stem(f"{path.stem}_mask"))
+    assert sorted(VOCFolder(flat).mask_files) == list("abcdxyz")  # a word that tools put behind the name
+    for path in (flat / "masks").iterdir():
+        path.rename(path.with_stem(f"{path.stem}_of_mine"))
     (line,) = problems(flat)["too few masks"]
-    assert line.startswith("None of the 11 photos has a mask (a_mask.png is named as no photo), and at least a few are")
+    assert line.startswith("None of the 11 photos has a mask (a_mask_of_mine.png is named as no photo), and at least")
 
 
 def test_mask_named_as_no_photo_is_noted(root):

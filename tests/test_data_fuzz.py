@@ -18,6 +18,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from swsss.photos.check import FolderError, examine
+from swsss.photos.files import project_path
 from swsss.photos.folder import VOCFolder, read_split
 from swsss.photos.images import read_image, read_labels, write_labels
 from swsss.photos.lists import divide_masks, fewest_covering, name_of, parse_list, parse_tags, read_annotation
@@ -137,7 +138,8 @@ def blob_of(form, mode="RGB"):
 
 
 BLOBS = [blob_of("PNG"), blob_of("JPEG"), blob_of("WEBP"), blob_of("PNG", "L"), blob_of("PNG", "P"), b""]
-BLOBS += [blob_of("PNG", "RGBA")]
+BLOBS += [blob_of("PNG", "RGBA"), blob_of("TIFF"), blob_of("TIFF", "L"), blob_of("BMP"), blob_of("AVIF")]
+BLOBS += [project_path("tests/samples/phone.heic").read_bytes()]
 
 
 @fuzz

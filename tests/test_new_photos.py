@@ -96,12 +96,12 @@ def test_tags_are_used_where_they_are_given(home):
     [
         ("nowhere", "There is no folder"),
         ("empty", "only no file at all: put some there"),
-        ("others", "only 2 .heic: put some there, saved as JPEG"),
+        ("others", "only 2 .dng: put some there, saved as JPEG"),
         ("ruined", "none of the 1 photos could be read"),
     ],
 )
 def test_a_folder_without_photos_is_one_sentence(home, photos, says):
-    for folder, files in {"empty": [], "others": ["a.heic", "b.HEIC"], "ruined": ["a.jpg"]}.items():
+    for folder, files in {"empty": [], "others": ["a.dng", "b.DNG"], "ruined": ["a.jpg"]}.items():
         (home / folder).mkdir()
         for file in files:
             (home / folder / file).write_bytes(b"")

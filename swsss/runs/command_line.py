@@ -270,12 +270,13 @@ def _refuse_cells(came):
 def check(
     path: str,  # a data folder
     verbose: bool = False,  # tracebacks
+    split: str | None = None,  # that is to be trained on; None: the one that `train` would take
 ) -> int:  # exit code: 1 where there are faults
-    "List all that is wrong with a data folder."
+    "List all that is wrong with a data folder, and with the split."
     try:
         folder = VOCFolder(path)
-        print(folder)
-        folder.check()
+        print(folder, folder.about(), sep="\n")
+        folder.check(split=split)
     except FolderError as error:
         for kind, lines in error.problems.items():
             remedy = REMEDIES[kind].replace("{root}", str(folder.root))
@@ -496,6 +497,7 @@ def build_parser(
         "check", help="list all that is wrong with a folder of photos, masks and tags"
     )
     one.add_argument("folder", metavar="FOLDER")
+    one.add_argument("--split", metavar="VALUE", help="masks to be trained on, as `train` takes it")
     one.add_argument("--verbose", action="store_true", help="show tracebacks")
     for name, (notebook, about) in COMMANDS.items():
         one = (
@@ -540,7 +542,7 @@ def main(
     "The command `swsss`."
     parser, chosen = _parse(sys.argv[1:] if arguments is None else arguments)
     if chosen.command == "check":
-        return check(chosen.folder, chosen.verbose)
+        return check(chosen.folder, chosen.verbose, chosen.split)
     given = {name: getattr(chosen, name) for name in chosen.options if hasattr(chosen, name)}
     try:
         parameters = {
