@@ -19,7 +19,7 @@ fuzzed = settings(  # FUZZ_CASES=4000 tries more, and others each time
 
 READER = """
 import json, resource, sys
-from swsss.photos.formats import open_export
+from swsss.photos.read_exports import open_export
 with open("/proc/self/statm") as file:
     now = int(file.read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (now + int(sys.argv[1]), resource.RLIM_INFINITY))

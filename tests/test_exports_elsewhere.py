@@ -34,9 +34,10 @@ from swsss.method.model import load_network
 from swsss.method.recipe import Recipe
 from swsss.photos.demo import draw_demo
 from swsss.photos.files import write_json
-from swsss.photos.formats import ENDINGS, WRITERS, label_studio_steps, open_export
+from swsss.photos.formats import ENDINGS, WRITERS, label_studio_steps
 from swsss.photos.images import read_labels, voc_palette, write_labels
 from swsss.photos.new_photos import PhotoFolder
+from swsss.photos.read_exports import open_export
 from swsss.runs.export import export_labels
 from swsss.runs.quality import evaluate_once
 from swsss.runs.run_folder import read_metrics
