@@ -53,6 +53,9 @@ LEFT_OUT = {
     "out, of {names}",
     "regions": "{n} region{s} {are} of a shape that is not drawn here, or of a turned photo, and "
     "{were} left out, of {names}",
+    "size": "{n} of {total} labels {have} another size than {its} photo and {were} left out: "
+    "{names}",
+    "unreadable": "{n} of {total} photos cannot be opened and {were} left out: {names}",
     "boxes": "{n} box{es} {are} no outline and {were} taken as tags, of {names}",
     "several": "{n} region{s} {have} no label or several and {are} void, of {names}",
     "unlisted": "{n} {are} of photos that are not listed here and {were} left out: {names}",
@@ -68,6 +71,13 @@ def _few(names: list[str], most: int = 5) -> str:
     return ", ".join(short(name) for name in listed[:most]) + (
         ", ..." if len(listed) > most else ""
     )
+
+
+def _words(n: int) -> dict[str, str]:
+    "The words of a sentence about n things."
+    many = {"have": "have", "were": "were", "are": "are", "they": "they show", "its": "their"}
+    one = {"have": "has", "were": "was", "are": "is", "they": "it shows", "its": "its"}
+    return (one if n == 1 else many) | {"s": "s" * (n != 1), "es": "es" * (n != 1)}
 
 
 class Found(dict):
@@ -92,18 +102,7 @@ class Found(dict):
         sentences = []
         for kind, names in ((kind, kinds[kind]) for kind in LEFT_OUT if kind in kinds):
             n, some = len(names), _few(names)
-            words = {"have": "have", "were": "were", "are": "are", "they": "they show", "s": "s"}
-            words["es"] = "es"
-            if n == 1:
-                words = {
-                    "have": "has",
-                    "were": "was",
-                    "are": "is",
-                    "they": "it shows",
-                    "s": "",
-                    "es": "",
-                }
-            sentences.append(LEFT_OUT[kind].format(n=n, total=self.total, names=some, **words))
+            sentences.append(LEFT_OUT[kind].format(n=n, total=self.total, names=some, **_words(n)))
         return sentences
 
 
@@ -160,16 +159,20 @@ def _kind_of(content: Any) -> str:  # 'tasks', 'coco', 'labelme', or ''
     return "labelme" if {"shapes", "imagePath"} <= keys else ""
 
 
-def _checked(source: Source, where: str) -> Source:
-    "A source of one file, whose errors name it."
+def _checked(source: Source, where: str, place: str) -> Source:
+    "A source of one file: errors name it, and its photos may lie in the file's folder."
+    above = place.rpartition("/")[0]
 
     def entries(classes, how):
         with _as_json(where):
             found = source.entries(classes, how)
         wheres = (f"{where}: {short(one.name)}" for one in found)
         return [
-            one._replace(read=one.read and partial(reading, one.read, place))
-            for one, place in zip(found, wheres, strict=True)
+            one._replace(
+                read=one.read and partial(reading, one.read, at),
+                called=(*one.called, *(f"{above}/{name}" for name in one.called if above)),
+            )
+            for one, at in zip(found, wheres, strict=True)
         ]
 
     return source._replace(entries=entries)
@@ -189,7 +192,7 @@ def _json_sources(files: dict[str, Callable], export: Path, single: bool) -> Ite
         elif kind:
             with _as_json(where):
                 source = makers[kind](content)
-            yield _checked(source, where)
+            yield _checked(source, where, place)
     if sheets:
         yield labelme_source(sheets)
 
@@ -201,7 +204,7 @@ def _cvat_sources(files: dict[str, Callable], export: Path) -> Iterator[Source]:
         if b"<annotations" in data[:4096]:
             with named_error(where):
                 source = cvat_source(data)
-            yield _checked(source, where)
+            yield _checked(source, where, place)
 
 
 def sources_in(
@@ -282,11 +285,12 @@ class Export:
         self,
         classes: tuple[str, ...],  # background first
         names: list[str] | None = None,  # of photos here; None: all labels, by their names there
+        size_of: Callable[[str], tuple[int, int]] | None = None,  # photo -> (H, W)
     ) -> Found:  # photo -> reads its label, (H, W) uint8
         "The labels of the photos here."
         found = Found()
         with named_error(self.path):
-            how = self.how._replace(plain=found.plain)
+            how = self.how._replace(plain=found.plain, size_of=size_of or self.how.size_of)
             entries = [one for source in self.sources for one in source.entries(classes, how)]
             found.total = len(entries)
             _match(entries, names, found)
