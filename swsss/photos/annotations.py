@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['PHOTO_FOLDERS', 'How', 'Entry', 'Source', 'class_name', 'meaning_of', 'own_classes', 'require_known', 'stem_of',
            'meanings', 'photo_of', 'class_of', 'coco_source', 'label_studio_source', 'cvat_source', 'Sheet',
-           'labelme_sheet', 'labelme_source', 'yolo_source', 'without_role', 'mask_places', 'table_of', 'mask_source']
+           'labelme_sheet', 'labelme_source', 'yolo_source', 'without_role', 'mask_places', 'table_of', 'renumbered',
+           'mask_source']
 
 # %% ../../nbs/photos/10_annotations.ipynb #a0b10003
 import base64
@@ -113,11 +114,15 @@ def own_classes(
             "a label map has one byte a pixel. Merge some, or export fewer."
         )
     odd = [name for name in classes if ";" in name or not name.isprintable()]
-    if odd or len(classes) == 1:
-        fault = f"the class {short(repr(odd[0]))} has ; or a line end" if odd else "no class named"
+    if odd:
         raise ValueError(
-            f"{where}: {fault}. Rename it there, or pass -p classes FILE: one class a line, "
-            "background first."
+            f"{where} names the class {short(repr(odd[0]))}, with ; or a line end in it, which "
+            "tags.csv cannot hold: rename it there."
+        )
+    if len(classes) == 1:
+        raise ValueError(
+            f"{where} names no class: pass -p classes FILE, a text with one class a line in the "
+            "order of their numbers, background first."
         )
     return classes
 
@@ -537,10 +542,11 @@ def _labelme_drawn(content: dict, how: How) -> tuple[list[dict], int]:
     return drawn, failed
 
 
-def _labelme_labels(read: Callable, where: str, classes: tuple[str, ...], how: How) -> np.ndarray:
+def _labelme_labels(sheet: "Sheet", classes: tuple[str, ...], how: How, photo: str) -> np.ndarray:
     "The label map of a file of labelme, later shapes over earlier ones."
-    content = json_of(read(MAX_JSON_BYTES), where)
-    size = image_size(content.get("imageHeight"), content.get("imageWidth"))
+    content = json_of(sheet.read(MAX_JSON_BYTES), sheet.where)
+    sides = content.get("imageHeight"), content.get("imageWidth")
+    size = how.size_of(photo) if sides == (None, None) and how.size_of else image_size(*sides)
     labels, meaning = np.zeros(size, np.uint8), meaning_of(classes)
     for shape in _labelme_drawn(content, how)[0]:
         labels[_labelme_mask(shape, size)] = meaning[class_name(shape["label"])]
@@ -589,8 +595,7 @@ def _labelme_entry(sheet: Sheet, classes: tuple[str, ...], how: How) -> Entry:
         why = ""
     path = sheet.content["imagePath"]
     called = (*([path] if isinstance(path, str) and path else []), own)
-    draw = partial(_labelme_labels, sheet.read, sheet.where, classes, how)
-    read = partial(reading, lambda _: draw(), sheet.where)
+    read = partial(reading, partial(_labelme_labels, sheet, classes, how), sheet.where)
     return Entry(own, called, read, why, ("regions",) * failed, tags)
 
 
@@ -818,7 +823,11 @@ def table_of(
     return table
 
 
-def _renumbered(labels: np.ndarray, table: np.ndarray, where: str) -> np.ndarray:
+def renumbered(
+    labels: np.ndarray,  # (H, W) numbers
+    table: np.ndarray,  # of `table_of`
+    where: str,  # for messages
+) -> np.ndarray:  # (H, W) uint8
     "Class indices of the numbers in a mask."
     if strange := [int(k) for k in np.unique(labels) if table[k] < 0]:
         raise ValueError(f"{where} holds the number {strange[0]}, which has no name in the list")
@@ -831,7 +840,7 @@ def _read_mask(
     "One mask; `plain` collects masks of other tools that are background throughout."
     labels = read_exported_mask(io.BytesIO(read(MAX_IMAGE_BYTES)), colours, where)
     if table is not None:
-        labels = _renumbered(labels, table, where)
+        labels = renumbered(labels, table, where)
     if plain is not None and colours is not None and not labels.any():
         plain.add(photo)
     return labels
@@ -858,7 +867,7 @@ def _meant(
         return parse_labelmap(text_in(files, place, where), classes, where), None
     listed, where = _listed(files, above, export)
     if how.listed:
-        return None, table_of(how.listed, classes, how.first, "-p classes")
+        return None, table_of(how.listed, classes, how.first, f"{export}: the list of -p classes")
     if not listed:
         return None, None
     if {*listed} - {*classes} - meaning_of(()).keys():

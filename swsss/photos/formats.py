@@ -324,24 +324,19 @@ def coco_segments(
     return drawn, len(segmentation) - len(drawn)
 
 
-def _is_crowd(annotation: dict) -> bool:
-    return annotation.get("iscrowd") in (1, True)
-
-
 def coco_labels(
     found: list[dict],  # its annotations
     image: dict,
     meaning: dict[int, int],  # category id -> class index
 ) -> np.ndarray:  # (H, W) uint8
-    "The label map of one image of COCO's JSON: later annotations over earlier ones, crowds void."
+    "The label map of one image of COCO's JSON; later annotations lie over earlier ones."
     size = image_size(image.get("height"), image.get("width"))
     labels = np.zeros(size, np.uint8)
-    for annotation in sorted(found, key=_is_crowd, reverse=True):  # crowds below all
+    for annotation in found:
         drawn, _ = coco_segments(annotation.get("segmentation"))
         if drawn:
             mask = filled(drawn, size) if isinstance(drawn, list) else _runs(drawn, size)
-            crowd = _is_crowd(annotation)
-            labels[mask] = IGNORE_INDEX if crowd else meaning[annotation["category_id"]]
+            labels[mask] = meaning[annotation["category_id"]]
     return labels
 
 # %% ../../nbs/photos/08_formats.ipynb #0f9c24b0

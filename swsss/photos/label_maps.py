@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from .images import IGNORE_INDEX, check_bytes, open_image, open_labels
+from .images import IGNORE_INDEX, check_bytes, open_image, open_labels, voc_palette
 from .lists import read_text, short
 
 # %% ../../nbs/photos/06_label_maps.ipynb #7efcbabc
@@ -56,7 +56,7 @@ def _row(line: str) -> tuple[str, tuple]:
         found = next(filter(None, (re.fullmatch(row, line.strip()) for row in _ROWS)))
         return found["name"], tuple(int(found[k]) for k in "rgb")
     name, colour, *_ = line.rsplit(":", 3)
-    return name, tuple(int(v) for v in colour.split(","))
+    return name, tuple(int(v) for v in colour.split(",")) if colour else ()
 
 
 def colour_table(
@@ -76,6 +76,8 @@ def colour_table(
             continue
         try:
             name, rgb = row if as_json else _row(row)
+            if not rgb and "labelmap" in str(path):  # datumaro's way to say: VOC's colours
+                rgb = tuple(voc_palette()[len(found) % 256].tolist())
             if len(rgb) != 3 or not all(type(v) is int and 0 <= v <= 255 for v in rgb):
                 raise ValueError
         except (ValueError, StopIteration):
