@@ -17,6 +17,8 @@ fuzzed = settings(  # FUZZ_CASES=4000 tries more, and others each time
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
+fuzzed_little = settings(fuzzed, max_examples=int(os.environ.get("FUZZ_CASES", "50")))
+
 READER = """
 import json, resource, sys
 from swsss.photos.read_exports import open_export

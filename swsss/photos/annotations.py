@@ -656,7 +656,8 @@ def _yolo_rows(text: str, where: str) -> list[tuple[int, list[float]]]:
                 f"{where}, line {number_of}: {short(line)!r} is not `class x y x y ...`"
             )
         k, *values = line.split()
-        rows.append((int(k[:9]), [number(float(v), -1, 2, "a coordinate") for v in values]))
+        with named_error(where):
+            rows.append((int(k[:9]), [number(float(v), -1, 2, "a coordinate") for v in values]))
     return rows
 
 
