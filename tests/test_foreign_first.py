@@ -178,6 +178,25 @@ def test_masks_of_another_size_are_left_out_and_numbers_need_names(tmp_path):
     assert found == [1, 2, 255]
 
 
+@pytest.mark.parametrize("layout", ["{}.png", "{}_mask.png", "masks/{}.png", "annotations/{}_mask.png"])
+def test_masks_among_their_photos(tmp_path, layout):
+    "A picture that is a mask is no photo, and one without a mask is none to learn from."
+    for name in "xyz":
+        Image.fromarray(np.zeros((*SIZE, 3), np.uint8)).save(tmp_path / f"{name}.jpg")
+    for name in "xy":
+        (tmp_path / "in").mkdir(exist_ok=True)
+        write_labels(tmp_path / "in" / layout.format(name), np.full(SIZE, 2, np.uint8))
+    for name in "xyz":
+        (tmp_path / f"{name}.jpg").rename(tmp_path / f"in/{name}.jpg")
+    (tmp_path / "in/classes.txt").write_text("background\ndisc\nsquare\n", encoding="utf-8")
+    (tmp_path / "in/tags.csv").write_text("image,tags\nz,disc\n", encoding="utf-8")
+    made = import_masks(tmp_path / "in", "", tmp_path / "new")
+    assert (made.strong, made.weak, made.neither, made.left_out) == (["x", "y"], ["z"], 0, [])
+    assert (VOCFolder(tmp_path / "new").labels("x") == 2).all()
+    with open_export(tmp_path / "in", tuple(CLASSES), ["x", "y", "z"]) as labels:
+        assert sorted(labels) == ["x", "y"]
+
+
 def test_boxes_as_tags(tmp_path):
     "Where boxes are around things and no outlines of them, only their names are learned from."
     (tmp_path / "boxes.xml").write_text(

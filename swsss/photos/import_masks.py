@@ -72,14 +72,21 @@ class Plan(NamedTuple):
 # %% ../../nbs/photos/13_import_masks.ipynb #a0d10008
 def _check_places(photos: Path, annotations: Path, to: Path) -> None:
     "Refuse photos in an archive, and a folder that holds other things."
+    if photos.is_file() and annotations.is_dir() and annotations != photos:
+        raise ValueError(
+            f"{photos} is a file: the folder of photos comes first, then the annotations."
+        )
     if photos.is_file():
         raise ValueError(
             f"{photos} is a file, and photos are read from a folder: unpack it, and pass the "
             "folder for photos and annotations alike."
         )
     for path in (photos, annotations):
-        if path == to or to in path.parents:
-            raise ValueError(f"{to} holds what is to be imported: pass another folder to write to.")
+        if path == to or to in path.parents or path in to.parents:
+            raise ValueError(
+                f"{to} would lie among what is imported, {path}, or above it: pass a folder "
+                "that lies beside."
+            )
     if os.path.lexists(to) and not (to.is_dir() and not any(to.iterdir())):
         raise FileExistsError(
             f"{to} is there and holds other things: pass a folder that does not exist yet."
@@ -138,8 +145,8 @@ def _photos_of(root: Path, classes: tuple[str, ...], masks: set[Path]) -> tuple[
             f"{error}\n    Pass -p classes FILE with all classes, one a line."
         ) from None
     named = {name: path for name, path in folder.files.items() if path not in masks}
-    times = Counter(map(without_role, named))
-    keys = {name: without_role(name) for name in named}
+    keys = {name: without_role(stem_of(name)) for name in named}
+    times = Counter(keys.values())
     return {k if times[k] == 1 else n: named[n] for n, k in keys.items()}, folder
 
 
