@@ -197,6 +197,23 @@ def test_masks_among_their_photos(tmp_path, layout):
         assert sorted(labels) == ["x", "y"]
 
 
+def test_a_file_of_boxes_alone_gives_tags_and_other_names_are_said(tmp_path):
+    content = json.loads((SAMPLES / "coco/annotations/instances_train.json").read_text(encoding="utf-8"))
+    file = write(tmp_path / "x.json", content)
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", SIZE[::-1]).save(tmp_path / "photos/IMG_1.jpg")
+    with pytest.raises(
+        ValueError, match=r"x\.json holds no label named as a photo here, such as IMG_1; it calls its pho"
+    ):
+        import_masks(tmp_path / "photos", file, tmp_path / "new")
+    for annotation in content["annotations"]:
+        annotation["segmentation"] = []
+    made = import_masks(SAMPLES / "photos", write(file, content), tmp_path / "new")
+    assert (made.strong, made.weak, made.neither) == ([], ["a", "b"], 1)
+    with pytest.raises(ValueError, match="neither COCO's"):
+        import_masks(SAMPLES / "photos", write(file, content["annotations"]), tmp_path / "other")
+
+
 def test_boxes_as_tags(tmp_path):
     "Where boxes are around things and no outlines of them, only their names are learned from."
     (tmp_path / "boxes.xml").write_text(

@@ -378,6 +378,8 @@ def label_studio_source(
 ) -> Source:
     "Label Studio's JSON; its classes are those of all regions, in alphabetical order."
     tasks = [task for task in content if isinstance(task, dict)]
+    if content and not any("data" in task for task in tasks):
+        raise KeyError("data")
     regions = [one for task in tasks for one in regions_of(_result_of(task))]
     names = sorted({*filter(None, map(label_of, regions))})
     return Source("Label Studio", names, partial(_task_entries, content))

@@ -27,7 +27,7 @@ from .files import project_path, read_json, remove_leftovers, write_json, write_
 from .images import IGNORE_INDEX, photo_size, write_labels
 from .lists import lines_of, list_text, read_text, short
 from .new_photos import PhotoFolder
-from .read_exports import Export, Found, open_annotations
+from .read_exports import Export, Found, open_annotations, require_some
 from .tables import parquet_files, write_photos_of
 
 # %% ../../nbs/photos/13_import_masks.ipynb #a0d10006
@@ -174,6 +174,8 @@ def plan_import(
         raise ValueError(f"{root} holds no photo beside the masks: pass the folder of the photos.")
     found = export.match(classes, list(photos), lambda key: photo_size(photos[key]))
     tags = _tags_of(photos, found, folder)
+    if not tags:
+        require_some(found, export.path, list(photos))
     for kind in ("undrawn", "empty"):  # these are not left out: they have tags
         rest = [name for name in found.kinds.pop(kind, []) if name not in tags]
         found.kinds |= {kind: rest} if rest else {}
