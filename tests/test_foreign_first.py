@@ -137,6 +137,9 @@ def test_what_has_changed_since_a_kill_is_made_anew(tmp_path):
     write_labels(export / "masks/0.png", np.full(SIZE, 2, np.uint8))
     import_masks(export, "", to)
     assert (read_labels(to / "SegmentationClass/0.png") == 2).all()
+    write_labels(export / "masks/0.png", np.full(SIZE, 1, np.uint8))
+    with pytest.raises(FileExistsError, match="holds an import of other files"):
+        import_masks(export, "", to)
 
 
 def test_a_fault_leaves_nothing_behind_and_touches_nothing(tmp_path):

@@ -88,14 +88,16 @@ def _check_places(photos: Path, annotations: Path, to: Path) -> None:
                 "that lies beside."
             )
     if os.path.lexists(to) and not (to.is_dir() and not any(to.iterdir())):
+        other = "other things" if not (to / MADE).is_file() else "an import of other files"
         raise FileExistsError(
-            f"{to} is there and holds other things: pass a folder that does not exist yet."
+            f"{to} is there and holds {other}: pass a folder that does not exist yet."
         )
 
 
 def _record(photos: Path, annotations: Path, how: How) -> dict:
     "What a folder is made of: the same again gives the same folder."
-    files = [annotations] if annotations.is_file() else sorted(annotations.rglob("*"))
+    trees = dict.fromkeys((photos, annotations))
+    files = [path for tree in trees for path in (tree, *sorted(tree.rglob("*")))]
     digest = hashlib.sha256()
     for path in files:
         if path.is_file():
