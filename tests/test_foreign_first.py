@@ -240,5 +240,6 @@ def test_the_notebook_says_what_to_do_next(tmp_path):
     assert "Label Studio, 2 classes beside background: disc, square" in said and "2 photos with a mask" in said
     assert f"Next: papermill --log-output nbs/train_pct.ipynb runs/NAME.ipynb -p data {tmp_path / 'new'}" in said
     assert Path(tmp_path / "new/JPEGImages/a.png").is_file()
+    assert "image/png" in (tmp_path / "1.ipynb").read_text(encoding="utf-8")  # masks over their photos
     done, said = run_notebook_command("import_masks", tmp_path / "2.ipynb", photos=how["photos"])
     assert not done and "to='': pass the path of a folder" in said
