@@ -30,8 +30,9 @@ from torch import nn
 
 from swsss.photos.demo import draw_demo
 from swsss.photos.folder import VOCFolder
-from swsss.photos.formats import WRITERS, Labelled, open_export
+from swsss.photos.formats import WRITERS, Labelled
 from swsss.photos.images import pixel_digest, read_about, read_labels
+from swsss.photos.read_exports import open_export
 from swsss.runs.export import export_labels
 from swsss.runs.label_folder import (
     Judgements,

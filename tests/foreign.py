@@ -17,9 +17,11 @@ fuzzed = settings(  # FUZZ_CASES=4000 tries more, and others each time
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
+fuzzed_little = settings(fuzzed, max_examples=int(os.environ.get("FUZZ_CASES", "50")))
+
 READER = """
 import json, resource, sys
-from swsss.photos.formats import open_export
+from swsss.photos.read_exports import open_export
 with open("/proc/self/statm") as file:
     now = int(file.read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (now + int(sys.argv[1]), resource.RLIM_INFINITY))

@@ -132,7 +132,7 @@ def test_a_refusal_is_one_sentence(home, site, trained):
         "train --splt 3": "did you mean --split",
         "label --crf --nothing-like-it 3": "see swsss label --help",
         "evaluate --scales [1": "no YAML",
-        "import": "FILE",
+        "import": "pass one FILE, or --to FOLDER",
         "": "COMMAND",
     }.items(),
 )
@@ -179,7 +179,7 @@ def test_what_notebooks_print_to_type_becomes_a_command():
     "Every papermill command in what is printed or raised becomes one that this program takes."
     for command, (notebook, _) in COMMANDS.items():
         for run, name in (("/disk/runs/mine", "/disk/runs/mine"), ("/disk/my runs/a", "'/disk/my runs/a'")):
-            if command != "import":  # which is another way to run export's notebook
+            if command != "import":  # which is of no run
                 printed = command_for(notebook, Path(run), "out")
                 assert as_command(printed) == f"swsss {command} --run {name}"
         for cell in nbformat.read(find_notebook(notebook), 4).cells:

@@ -34,9 +34,10 @@ from swsss.method.model import load_network
 from swsss.method.recipe import Recipe
 from swsss.photos.demo import draw_demo
 from swsss.photos.files import write_json
-from swsss.photos.formats import ENDINGS, READ_BACK, WRITERS, label_studio_steps, open_export
+from swsss.photos.formats import ENDINGS, READ_BACK, WRITERS, label_studio_steps
 from swsss.photos.images import read_labels, voc_palette, write_labels
 from swsss.photos.new_photos import PhotoFolder
+from swsss.photos.read_exports import open_export
 from swsss.runs.export import export_labels
 from swsss.runs.quality import evaluate_once
 from swsss.runs.run_folder import read_metrics
@@ -235,7 +236,7 @@ def test_labelme_reads_its_own(home):
 
 
 def test_shapes_drawn_in_labelme_come_back(tmp_path):
-    "Polygons, rectangles and circles; a line is left out and counted, a photo without shapes too."
+    "Filled with their borders, as labelme does; a line is left out and counted, a photo without shapes too."
     shapes = [
         {"label": "hair", "shape_type": "rectangle", "points": [[2, 1], [6, 4]]},
         {"label": "skin", "shape_type": "polygon", "points": [[8, 0], [12, 0], [12, 4], [8, 4]]},
@@ -248,8 +249,8 @@ def test_shapes_drawn_in_labelme_come_back(tmp_path):
         (tmp_path / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
     with open_export(tmp_path, CLASSES, ["a", "b"]) as found:
         labels, left_out = found["a"](), found.left_out()
-    assert list(found) == ["a"] and (labels == 1).sum() == 12 and (labels == 2).sum() == 16
-    assert 20 < (labels == 255).sum() < 36 and labels[16, 16] == 255
+    assert list(found) == ["a"] and (labels == 1).sum() == 20 and (labels == 2).sum() == 25
+    assert (labels == 255).sum() == 37 and labels[16, 16] == 255
     assert any("1 region is of a shape that is not drawn here" in one for one in left_out)
     assert any("no annotation" in one for one in left_out)
     with open_export(tmp_path / "b.json", CLASSES, ["b"], empty_is_background=True) as found:
@@ -260,8 +261,8 @@ def test_shapes_drawn_in_labelme_come_back(tmp_path):
     ("change", "said"),
     [
         ({"label": "horse"}, "'horse' is not a class"),
-        ({"points": [[0, 0], [900, 3]]}, "a corner is 900"),
-        ({"points": [[0, 0], [5, 5]]}, "pixels in a box of"),
+        ({"points": [[0, 0], [900, 3]]}, "a coordinate is 900"),
+        ({"points": [[0, 0], [5, 5]]}, "not as large as its box"),
         ({"mask": "no PNG"}, "cannot be read as a label"),
         ({"mask": None}, "cannot be read as a label"),
         ({"shape_type": "polygon", "points": [[0, 0], [1e9, 0], [3, 3]]}, "a coordinate is"),

@@ -21,9 +21,10 @@ from torch import nn
 
 from swsss.photos.files import read_json, remove_leftovers, temporary_path, write_json, write_whole
 from swsss.photos.folder import VOCFolder
-from swsss.photos.formats import WRITERS, Labelled, open_export
+from swsss.photos.formats import WRITERS, Labelled
 from swsss.photos.images import pixel_digest, read_labels, write_labels
 from swsss.photos.new_photos import PhotoFolder
+from swsss.photos.read_exports import open_export
 from swsss.runs.export import export_labels
 from swsss.runs.label_folder import (
     Judgements,

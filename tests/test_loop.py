@@ -17,8 +17,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from swsss.photos.files import read_json
 from swsss.photos.folder import VOCFolder
-from swsss.photos.formats import open_export
 from swsss.photos.images import read_labels
+from swsss.photos.read_exports import open_export
 from swsss.runs.label_folder import read_corrected
 from swsss.runs.run_folder import masks_of
 

@@ -52,7 +52,6 @@ from swsss.photos.files import (
     write_whole,
 )
 from ..photos.folder import VOCFolder
-from ..photos.formats import open_export
 from swsss.photos.images import (
     IGNORE_INDEX,
     open_labels,
@@ -72,6 +71,7 @@ from swsss.photos.lists import (
     unguard_cell,
 )
 from ..photos.new_photos import PhotoFolder
+from ..photos.read_exports import open_export
 from .run_folder import differences, find_run, masks_of, run_classes
 
 # %% ../../nbs/runs/22_label_folder.ipynb #3e3e80ad
