@@ -39,12 +39,8 @@ def confusion_matrix(
                     f"{name} must be classes below {num_classes}; found {found.max().item()}"
                 )
     bins = torch.where(void, num_classes**2, labels * num_classes + prediction).flatten()
-    if labels.device.type == "cpu":
-        counts = bins.bincount(minlength=num_classes**2 + 1)
-    else:  # where `bincount` waits for the device
-        counts = torch.zeros(num_classes**2 + 1, dtype=torch.int64, device=labels.device)
-        counts.scatter_add_(0, bins, torch.ones_like(bins))
-    return counts[:-1].view(num_classes, num_classes)
+    counts = torch.zeros(num_classes**2 + 1, dtype=torch.int64, device=labels.device)
+    return counts.scatter_add_(0, bins, torch.ones_like(bins))[:-1].view(num_classes, num_classes)
 
 # %% ../../nbs/method/14_evaluate.ipynb #642a76b2
 def iou_of_counts(

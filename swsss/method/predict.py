@@ -363,7 +363,7 @@ def _maps(
         if shift is not None:
             logits += shift[:, None, None]
         if tags is not None and not np.ravel(tags)[0]:
-            logits[0] = -torch.inf
+            logits[0] = -1e30  # not -inf, which is no number once it is enlarged
         return logits
 
     with _in_eval_mode(model):
