@@ -39,11 +39,12 @@ def class_aware_cross_entropy(
     tags: torch.Tensor,  # (N, C) bool: the image-level labels, background on
     ignore_index: int = IGNORE_INDEX,  # void pixels and padding
     reduction: str = "mean",  # 'mean' over labelled pixels, or 'none': (N, H, W), 0 at void
+    log_probs: torch.Tensor | None = None,  # of `class_aware_log_softmax`, where it is known
 ) -> torch.Tensor:  # a scalar, or (N, H, W)
     "Cross entropy of the class-aware softmax."
     if reduction not in ("mean", "none"):
         raise ValueError(f"reduction must be 'mean' or 'none', not {reduction!r}")
-    log_probs = class_aware_log_softmax(logits, tags)
+    log_probs = class_aware_log_softmax(logits, tags) if log_probs is None else log_probs
     losses = F.nll_loss(log_probs, labels, ignore_index=ignore_index, reduction="none")
     if reduction == "none":
         return losses
@@ -56,12 +57,14 @@ def class_aware_dice(
     tags: torch.Tensor,  # (N, C) bool: the image-level labels, background on
     weights: torch.Tensor | None = None,  # (N, H, W) in 0..1: confidence of labels; None: all 1
     ignore_index: int = IGNORE_INDEX,  # void pixels and padding
+    log_probs: torch.Tensor | None = None,  # of `class_aware_log_softmax`, where it is known
 ) -> torch.Tensor:  # a scalar in 0..1; 0 where nothing is labelled
     "Soft Dice loss of the class-aware softmax, the mean over the classes of the batch's labels."
     valid = labels != ignore_index
     weights = valid.float() if weights is None else weights * valid
     labels = labels.masked_fill(~valid, 0)
-    probs = class_aware_log_softmax(logits, tags).exp() * weights[:, None]
+    log_probs = class_aware_log_softmax(logits, tags) if log_probs is None else log_probs
+    probs = log_probs.exp() * weights[:, None]
     labels, right = labels.flatten(), probs.gather(1, labels[:, None]).flatten()
     zeros = probs.new_zeros(probs.shape[1])
     area, overlap = (zeros.index_add(0, labels, part) for part in (weights.flatten(), right))
@@ -90,8 +93,13 @@ def within_tags_loss(
     logits: torch.Tensor,  # (N, C, H, W) float
     tags: torch.Tensor,  # (N, C) bool: the image-level labels, background on
     valid: torch.Tensor,  # (N, H, W) bool: False on padding
+    log_probs: torch.Tensor | None = None,  # of `class_aware_log_softmax`, where it is known
 ) -> torch.Tensor:  # a scalar
     "Mean over pixels of minus the log-probability that a pixel shows one of its image's classes."
     logits = logits.float()
-    losses = (logits.logsumexp(1) - class_aware_logits(logits, tags).logsumexp(1)) * valid
+    if log_probs is None:
+        within = class_aware_logits(logits, tags).logsumexp(1)
+    else:  # what the softmax subtracted, read off the background
+        within = logits[:, 0] - log_probs[:, 0]
+    losses = (logits.logsumexp(1) - within) * valid
     return losses.sum() / valid.sum().clamp(min=1)

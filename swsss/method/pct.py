@@ -16,6 +16,7 @@ from swsss.method.loss import (
     class_aware_cross_entropy,
     class_aware_dice,
     class_aware_labels,
+    class_aware_log_softmax,
     tag_loss,
 )
 from ..photos.images import IGNORE_INDEX
@@ -47,9 +48,11 @@ def supervised_losses(
     "The losses of HybridNet against masks and image-level labels."
     s, zero = slice(0, num_strong), logits.new_zeros(())
     allowed = tags if class_aware else torch.ones_like(tags)
-    seg = class_aware_cross_entropy(logits[s], labels[s], allowed[s])
+    batch = logits[s], labels[s], allowed[s]
+    known = {"log_probs": class_aware_log_softmax(logits[s], allowed[s])}
+    seg = class_aware_cross_entropy(*batch, **known)
     if dice_weight:
-        seg = seg + dice_weight * class_aware_dice(logits[s], labels[s], allowed[s])
+        seg = seg + dice_weight * class_aware_dice(*batch, **known)
     tagged = slice(0 if tag_on_strong else num_strong, None)
     logits, tags = logits[tagged], tags[tagged]
     tag = tag_weight * tag_loss(logits, tags) if tag_weight and len(tags) else zero

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FLIP_BATCH_PIXELS', 'LARGE_PHOTO_PIXELS', 'WINDOW', 'OVERLAP', 'WINDOW_GRID', 'CHUNK_LOGITS', 'SETTINGS',
-           'ONE_SCALE_SIDE', 'predict', 'working_photo', 'working_logits', 'tag_logits', 'predict_photo',
-           'predict_labels', 'Predictor', 'in_words', 'evaluate_network', 'parse_scales']
+           'ONE_SCALE_SIDE', 'predict', 'working_photo', 'batch_logits', 'working_logits', 'tag_logits',
+           'predict_photo', 'predict_labels', 'Predictor', 'in_words', 'evaluate_network', 'parse_scales']
 
 # %% ../../nbs/method/19_predict.ipynb #22204694
 import os
@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +21,20 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import nn
+from torch.func import functional_call
 
 from .augment import normalise, reduced, smallest_side
 from .evaluate import evaluate_labels
-from .model import TAG_CLASSIFIER_SIDE, require_network_classes, tag_prior_bias
+from swsss.method.model import (
+    TAG_CLASSIFIER_SIDE,
+    DeepLabV3Plus,
+    require_network_classes,
+    tag_prior_bias,
+)
 from .network_file import export_network
 from swsss.method.refine import (
     MAX_WORKING_SIDE,
+    brightness,
     colour_logits,
     dense_crf,
     fit_colour_model,
@@ -95,19 +103,32 @@ def _in_eval_mode(model):
             m.training = True
 
 
-def _mean_logits(model, images, scales, flip):
-    "(N, 3, H, W) -> (N, C, H, W): the mean of all passes, at the images' size."
-    total = None
+def _logits_of(model, images, kept=None):
+    "Logits of the classes in `kept`, (C,) bool; None: of all. Networks of ours make no others."
+    if kept is None:
+        return model(images)
+    if isinstance(model, DeepLabV3Plus):
+        last = model.classifier.named_parameters()
+        own = {f"classifier.{name}": value[kept.to(value.device)] for name, value in last}
+        return functional_call(model, own, (images,))
+    logits = model(images)
+    return logits[:, _check_tags(kept, images[:1], logits.shape[1])[0]]
+
+
+def _mean_logits(model, images, scales, flip, kept=None):
+    "(N, 3, H, W) -> (N, K, H, W): the mean of all passes, at the images' size."
+    total, see = None, partial(_logits_of, model, kept=kept)
     for scale in scales:
         scaled = _scaled(images, scale)
         views = [scaled, scaled.flip(-1)] if flip else [scaled]
         small = scaled[:, 0].numel() <= FLIP_BATCH_PIXELS
-        logits, *mirrored = (
-            model(torch.cat(views)).chunk(len(views)) if small else map(model, views)
-        )
+        logits, *mirrored = see(torch.cat(views)).chunk(len(views)) if small else map(see, views)
         for other in mirrored:
             for c in range(logits.shape[1]):  # in place: the maps are what fills the memory
                 logits[:, c] += other[:, c].flip(-1)
+        if total is None and logits.shape[-2:] == images.shape[-2:]:
+            total = logits.float()
+            continue
         if total is None:
             total = images.new_zeros((*logits.shape[:2], *images.shape[-2:]), dtype=torch.float32)
         _add_resized(total, logits)
@@ -167,16 +188,16 @@ def _tiles(
     image,  # (H, W, 3) uint8 at the working size
     scales,
     flip,
+    kept=None,  # (C,) bool: the classes whose logits are made; None: all
 ) -> Iterator[
     tuple[int, int, torch.Tensor]
-]:  # top, left, (C, h, w) mean logits: row by row, each pixel once
+]:  # top, left, (K, h, w) mean logits: row by row, each pixel once
     "Mean logits of a photo, piece by piece; a photo that fits is one piece."
     device = next(model.parameters()).device
 
     def see(part):
-        return _mean_logits(
-            model, normalise(part, model.mean, model.std).to(device)[None], scales, flip
-        )[0]
+        pixels = normalise(part, model.mean, model.std).to(device)[None]
+        return _mean_logits(model, pixels, scales, flip, kept)[0]
 
     if image[..., 0].size <= LARGE_PHOTO_PIXELS:
         yield 0, 0, see(image)
@@ -265,6 +286,20 @@ def working_photo(
 
 
 @torch.inference_mode()
+def batch_logits(
+    model: nn.Module,  # with .mean and .std
+    photos: list[np.ndarray],  # (h, w, 3) uint8 each, of one size: of `working_photo`
+    flip: bool = True,  # mean with the mirrored photos
+    kept=None,  # (C,) bool: the classes whose logits are made, others cost nothing; None: all
+) -> torch.Tensor:  # (N, K, h, w) float32 on the model's device
+    "Logits of photos of one size, in one batch."
+    device = next(model.parameters()).device
+    pixels = torch.stack([normalise(photo, model.mean, model.std) for photo in photos])
+    kept = None if kept is None else torch.as_tensor(kept, dtype=torch.bool)
+    with _in_eval_mode(model):
+        return _mean_logits(model, pixels.to(device), (1.0,), flip, kept)
+
+
 def working_logits(
     model: nn.Module,  # with .mean and .std; .longest_side where it has a working size
     image: np.ndarray,  # (H, W, 3) uint8
@@ -273,11 +308,7 @@ def working_logits(
     torch.Tensor
 ):  # (C, h, w) float32 on the model's device, at the working size, at most `MAX_WORKING_SIDE`
     "Logits of a photo at the network's working size."
-    pixels = normalise(working_photo(model, image), model.mean, model.std).to(
-        next(model.parameters()).device
-    )
-    with _in_eval_mode(model):
-        return _mean_logits(model, pixels[None], (1.0,), flip)[0]
+    return batch_logits(model, [working_photo(model, image)], flip)[0]
 
 # %% ../../nbs/method/19_predict.ipynb #3fe02ce8
 @torch.inference_mode()
@@ -304,21 +335,27 @@ def _guided(tiles, image, known, gaussians):
         yield top, left, guided_coefficients(probabilities, part, max(image.shape))
 
 
-def _probabilities(
+def _taking_part(model, tags):
+    "(C,) bool of the classes whose maps are made: the tags and the background; None: all."
+    if tags is None:
+        return None
+    tags = torch.as_tensor(tags, dtype=torch.bool, device="cpu")
+    num_classes = getattr(model, "num_classes", tags.shape[-1])
+    kept = _check_tags(tags, torch.empty(1), num_classes)[0].clone()
+    kept[0] = True
+    return kept
+
+
+def _maps(
     model,
-    image,  # (H, W, 3) uint8
+    small,  # (h, w, 3) uint8: the photo at the working size
     tags,  # (C,) bool or None
+    refined: bool,
     scales=(0.5, 0.75, 1.0, 1.25, 1.5),
     flip=True,
-    refine=None,  # None: as the network has it
-) -> Iterator[tuple[slice, slice, torch.Tensor]]:  # rows, columns, (C, h, w) probabilities there
-    "Class probabilities at the photo's own size, piece by piece."
-    small, full, gaussians = (
-        reduced(image, getattr(model, "longest_side", 0)),
-        image.shape[:2],
-        None,
-    )
-    shift = None
+) -> Iterator[tuple[int, int, torch.Tensor]]:  # top, left, (K, h, w) logits, or coefficients
+    "Logits of the classes that take part, or what `guided_coefficients` makes of them."
+    kept, shift = _taking_part(model, tags), None
     if tags is None and getattr(model, "classifier_weight", 0):
         shift = tag_prior_bias(tag_logits(model, small, flip)[None], model.classifier_weight)[0]
 
@@ -326,28 +363,44 @@ def _probabilities(
         "Logits within the given tags, or with the tag classifier's prior; in place."
         if shift is not None:
             logits += shift[:, None, None]
-        if tags is not None:
-            logits.masked_fill_(
-                ~_check_tags(tags, logits[None], len(logits))[0, :, None, None], -torch.inf
-            )
+        if tags is not None and not np.ravel(tags)[0]:
+            logits[0] = -1e30  # not -inf, which is no number once it is enlarged
         return logits
 
     with _in_eval_mode(model):
-        tiles = _tiles(model, small, scales, flip)
-        if getattr(model, "refine", False) if refine is None else refine:
-            if small[..., 0].size <= LARGE_PHOTO_PIXELS:
-                tiles = list(tiles)
-                gaussians = fit_colour_model(known(tiles[0][2].clone()), small)
-            else:
-                seen = working_photo(model, small)
-                gaussians = fit_colour_model(known(working_logits(model, seen, flip)), seen)
-            tiles = _guided(tiles, small, known, gaussians)
-        for top, left, maps in _enlarged(tiles, small.shape[:2], full):
-            place = slice(top, top + maps.shape[1]), slice(left, left + maps.shape[2])
-            if gaussians is None:
-                yield *place, _softmax_within(known(maps)[None], None)[0]
-            else:
-                yield *place, guided_probabilities(maps, image[place])
+        tiles = _tiles(model, small, scales, flip, kept)
+        if not refined:
+            yield from ((top, left, known(logits)) for top, left, logits in tiles)
+            return
+        if small[..., 0].size <= LARGE_PHOTO_PIXELS:
+            tiles = list(tiles)
+            gaussians = fit_colour_model(known(tiles[0][2].clone()), small)
+        else:
+            seen = working_photo(model, small)
+            gaussians = fit_colour_model(known(batch_logits(model, [seen], flip, kept)[0]), seen)
+        yield from _guided(tiles, small, known, gaussians)
+
+
+def _is_refined(model, refine) -> bool:
+    return bool(getattr(model, "refine", False) if refine is None else refine)
+
+
+def _probabilities(
+    model,
+    image,  # (H, W, 3) uint8
+    tags,  # (C,) bool or None
+    refine=None,  # None: as the network has it
+    **passes,  # scales and flip
+) -> Iterator[tuple[slice, slice, torch.Tensor]]:  # rows, columns, (K, h, w) probabilities there
+    "Probabilities of the classes that take part, at the photo's own size, piece by piece."
+    small, refined = reduced(image, getattr(model, "longest_side", 0)), _is_refined(model, refine)
+    tiles = _maps(model, small, tags, refined, **passes)
+    for top, left, maps in _enlarged(tiles, small.shape[:2], image.shape[:2]):
+        place = slice(top, top + maps.shape[1]), slice(left, left + maps.shape[2])
+        if refined:
+            yield *place, guided_probabilities(maps, image[place])
+        else:
+            yield *place, _softmax_within(maps[None], None)[0]
 
 
 @torch.inference_mode()
@@ -361,14 +414,43 @@ def predict_photo(
     refine: bool | None = None,  # by the photo's colours and edges; None: as the network has it
 ) -> torch.Tensor:  # (C, H, W) float32 probabilities on the model's device, 0 off the tags
     "Class probabilities of a photo at its own size."
-    found = None
-    for rows, columns, part in _probabilities(model, image, tags, scales, flip, refine):
-        if part.shape[1:] == image.shape[:2]:
+    found, kept = None, _taking_part(model, tags)
+    passes = {"scales": scales, "flip": flip, "refine": refine}
+    for rows, columns, part in _probabilities(model, image, tags, **passes):
+        if kept is None and part.shape[1:] == image.shape[:2]:
             found = part
-        else:
-            found = part.new_empty((len(part), *image.shape[:2])) if found is None else found
-            found[:, rows, columns] = part
+            continue
+        count = len(part) if kept is None else len(kept)
+        found = part.new_zeros((count, *image.shape[:2])) if found is None else found
+        found[slice(None) if kept is None else kept, rows, columns] = part
     return dense_crf(found, image) if crf else found
+
+# %% ../../nbs/method/19_predict.ipynb #5f0a7c03
+def _likeliest(
+    maps,  # (K, h, w) logits, or (2 * K, h, w) coefficients, of a whole photo
+    image,  # (H, W, 3) uint8: that photo
+    refined: bool,  # whether `maps` are coefficients
+) -> tuple[torch.Tensor, torch.Tensor]:  # (H, W) uint8 place among the K, float32 its probability
+    "The likeliest class of each pixel; as many classes are enlarged at a time as fit."
+    size, parts = image.shape[:2], 1 + refined
+    few, count = max(1, CHUNK_LOGITS // (parts * size[0] * size[1])), len(maps) // parts
+    bright = brightness(image, maps.device) if refined else None
+    best = maps.new_full(size, torch.finfo(torch.float32).min)
+    total, labels = torch.zeros_like(best), torch.zeros_like(best, dtype=torch.uint8)
+    for begin in range(0, count, few):
+        part = maps.unflatten(0, (parts, count))[:, begin : begin + few]
+        if part.shape[2:] != size:
+            part = F.interpolate(part, size, mode="bilinear", align_corners=True)
+        part = torch.addcmul(part[1], part[0], bright).clamp_(min=0) if refined else part[0]
+        before = best.clone()
+        for k, one in enumerate(part, begin):
+            labels.masked_fill_(one > best, k)
+            torch.maximum(best, one, out=best)
+        if refined:
+            total += part.sum(0)
+        else:
+            total.mul_((before - best).exp()).add_((part - best).exp().sum(0))
+    return labels, (best if refined else 1) / total
 
 
 @torch.inference_mode()
@@ -377,25 +459,38 @@ def predict_labels(
     image: np.ndarray,  # (H, W, 3) uint8 RGB
     tags=None,  # (C,) bool, as in `predict_photo`
     crf: bool = False,  # dense CRF on top; needs the extra, and all probabilities in memory
-    **passes,  # scales, flip and refine, as in `predict_photo`
+    refine: bool | None = None,  # as in `predict_photo`
+    **passes,  # scales and flip, as in `predict_photo`
 ) -> tuple[
     np.ndarray, float
 ]:  # (H, W) uint8 class indices, and the mean probability of the class that was chosen
     "The likeliest class of each pixel of a photo, at its own size, and its mean confidence."
-    labels, confidence, everywhere = np.empty(image.shape[:2], np.uint8), 0.0, slice(None)
-    if crf:
-        parts = [(everywhere, everywhere, predict_photo(model, image, tags, crf=True, **passes))]
-    else:
-        parts = _probabilities(model, image, tags, **passes)
-    for rows, columns, part in parts:
-        values, classes = part.max(0)
-        labels[rows, columns] = classes.to(torch.uint8).cpu().numpy()
-        confidence += (
-            values.sum(dtype=torch.float64).item()
-            if values.device.type != "mps"
-            else values.sum().item()
-        )
+    labels, confidence = np.empty(image.shape[:2], np.uint8), 0.0
+    for rows, columns, classes, values in _labelled(model, image, tags, crf, refine, **passes):
+        labels[rows, columns] = classes.cpu().numpy()
+        confidence += values.cpu().sum(dtype=torch.float64).item()
+    kept = None if crf else _taking_part(model, tags)
+    if kept is not None:
+        labels = kept.nonzero()[:, 0].to(torch.uint8).numpy()[labels]
     return labels, confidence / labels.size
+
+
+def _labelled(model, image, tags, crf, refine, **passes):
+    "Rows, columns, the place of the likeliest class among those that take part, its probability."
+    small, everywhere = reduced(image, getattr(model, "longest_side", 0)), slice(None)
+    sizes = small[..., 0].size, image[..., 0].size
+    if crf:
+        found = predict_photo(model, image, tags, crf=True, refine=refine, **passes)
+        values, classes = found.max(0)
+        yield everywhere, everywhere, classes, values
+    elif sizes[0] <= LARGE_PHOTO_PIXELS and sizes[1] <= CHUNK_LOGITS:
+        refined = _is_refined(model, refine)
+        ((_, _, maps),) = _maps(model, small, tags, refined, **passes)
+        yield everywhere, everywhere, *_likeliest(maps, image, refined)
+    else:
+        for rows, columns, part in _probabilities(model, image, tags, refine, **passes):
+            values, classes = part.max(0)
+            yield rows, columns, classes, values
 
 # %% ../../nbs/method/19_predict.ipynb #d9d251a2
 class Predictor:

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CONFIDENCE_POWER', 'MIN_COLOUR_VARIANCE', 'PRIOR_PIXELS', 'MAX_COLOUR_PENALTY', 'BACKGROUND_COLOUR_WEIGHT',
-           'MAX_WORKING_SIDE', 'GUIDED_RADIUS', 'GUIDED_EPSILON', 'fit_colour_model', 'colour_logits',
+           'MAX_WORKING_SIDE', 'GUIDED_RADIUS', 'GUIDED_EPSILON', 'fit_colour_model', 'colour_logits', 'brightness',
            'guided_coefficients', 'guided_probabilities', 'load_crf', 'dense_crf']
 
 # %% ../../nbs/method/17_refine.ipynb #5f0a5c04
@@ -20,10 +20,10 @@ BACKGROUND_COLOUR_WEIGHT = 0.5  # of its penalty: one Gaussian fits the backgrou
 
 
 def _colour_terms(image, device):
-    "(H, W, 3) uint8 -> (H * W, 10): 1, colours, products: a Gaussian's log is linear in them."
-    colours = torch.from_numpy(np.array(image)).to(device).reshape(-1, 3) / 255 - 0.5
+    "(H, W, 3) uint8 -> (10, H * W): 1, colours, products: a Gaussian's log is linear in them."
+    colours = torch.from_numpy(np.array(image).reshape(-1, 3).T.copy()).to(device) / 255 - 0.5
     i, j = torch.triu_indices(3, 3)
-    return torch.cat([torch.ones_like(colours[:, :1]), colours, colours[:, i] * colours[:, j]], 1)
+    return torch.cat([torch.ones_like(colours[:1]), colours, colours[i] * colours[j]])
 
 
 def _moments(sums):
@@ -35,9 +35,9 @@ def _moments(sums):
 
 
 def _gaussians(probabilities, terms):
-    "(C, P), (P, 10) -> (C, 10): times terms, log-density of colours; -inf without pixels."
+    "(C, P), (10, P) -> (C, 10): times terms, log-density of colours; -inf without pixels."
     counts = probabilities**CONFIDENCE_POWER
-    sums, whole = (counts @ terms).cpu().double(), terms.sum(0, keepdim=True).cpu().double()
+    sums, whole = (counts @ terms.T).cpu().double(), terms.sum(1)[None].cpu().double()
     total = sums[:, :1, None].clone()
     sums[:, 0].clamp_(min=1e-9)
     (mean, spread), (_, of_all) = _moments(sums), _moments(whole)
@@ -53,8 +53,8 @@ def _gaussians(probabilities, terms):
 
 
 def _colour_penalty(gaussians, terms):
-    "(C, 10), (P, 10) -> (C, P): how much worse than the best class a colour fits; class 0 half."
-    fit = gaussians @ terms.T
+    "(C, 10), (10, P) -> (C, P): how much worse than the best class a colour fits; class 0 half."
+    fit = gaussians @ terms
     worse = (fit - fit.amax(0)).clamp(min=-MAX_COLOUR_PENALTY)
     worse[0] *= BACKGROUND_COLOUR_WEIGHT
     return worse
@@ -87,8 +87,11 @@ GUIDED_RADIUS = 1 / 86  # of the square, in a photo's longest side: 2 pixels of 
 GUIDED_EPSILON = 1e-3  # variance of the brightness, white being 1, that is no edge yet
 
 
-def _brightness(image, device):
-    "(H, W, 3) uint8 -> (H, W), white being 1."
+def brightness(
+    image: np.ndarray,  # (H, W, 3) uint8 RGB
+    device: torch.device | str,
+) -> torch.Tensor:  # (H, W) float32, white being 1
+    "The mean of the three colours."
     return torch.from_numpy(np.array(image)).to(device).float().mean(2) / 255
 
 
@@ -113,7 +116,7 @@ def guided_coefficients(
 ) -> torch.Tensor:  # (2 * C, H, W): each class's slope, then each class's offset
     "Probabilities as linear functions of the brightness: He, Sun & Tang 2013, eq. 5, 6 and 8."
     radius = max(1, round(GUIDED_RADIUS * min(longest_side, MAX_WORKING_SIDE)))
-    bright = _brightness(image, probabilities.device)[None]
+    bright = brightness(image, probabilities.device)[None]
     means = (bright, bright**2, bright * probabilities, probabilities)
     mean, squares, both, p = (_square_mean(maps, radius) for maps in means)
     slope = (both - mean * p) / (squares - mean**2 + GUIDED_EPSILON)
@@ -127,7 +130,7 @@ def guided_probabilities(
 ) -> torch.Tensor:  # (C, H, W) float32, 0 where a class is 0 all around
     "Probabilities whose edges are the photo's."
     slope, offset = coefficients.chunk(2)
-    raw = (slope * _brightness(image, coefficients.device) + offset).clamp_(min=0)
+    raw = (slope * brightness(image, coefficients.device) + offset).clamp_(min=0)
     return raw / raw.sum(0)
 
 # %% ../../nbs/method/17_refine.ipynb #c1b67c02

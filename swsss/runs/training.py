@@ -33,6 +33,7 @@ from swsss.method.model import (
     TAG_CLASSIFIER_SIDE,
     DeepLabV3Plus,
     fast_depthwise_backward,
+    fast_pointwise,
     load_network,
     require_network_classes,
 )
@@ -68,7 +69,7 @@ def build_networks(
     networks = {
         name: DeepLabV3Plus(num_classes, recipe.backbone, recipe.weights, *sizes) for name in names
     }
-    networks = fast_depthwise_backward(nn.ModuleDict(networks))
+    networks = fast_pointwise(fast_depthwise_backward(nn.ModuleDict(networks)))
     return networks.to(memory_format=torch.channels_last)  # faster on CPU and GPU alike
 
 # %% ../../nbs/runs/21_training.ipynb #d6e85b1c
@@ -100,7 +101,8 @@ def build_optimizer(
         ]
         decays += [name != "pseudo" or recipe.decay_pseudo] * len(parts)
     if recipe.optimizer == "adamw":
-        fused = next(networks.parameters()).is_cuda or None  # one launch for all weights
+        device = next(networks.parameters()).device.type
+        fused = device in ("cpu", "cuda") or None  # one pass over all weights
         optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=fused)
     else:
         optimizer = torch.optim.SGD(groups, momentum=0.9, weight_decay=recipe.weight_decay)
@@ -300,15 +302,9 @@ def run_batches(
         if phase.start >= start:  # else a run goes on in the middle of it
             optimizer.state.clear()
             if in_round:
-                drawn = batches.dataset.weak_names(phase.start, phase.stop)
-                write_round_labels(
-                    pseudo_labels,
-                    network,
-                    folder,
-                    drawn,
-                    class_prior_bias(network, folder, strong, weak),
-                    stop,
-                )
+                seen, drawn = {}, batches.dataset.weak_names(phase.start, phase.stop)
+                bias = class_prior_bias(network, folder, strong, weak, seen=seen)
+                write_round_labels(pseudo_labels, network, folder, drawn, bias, stop, seen)
             else:
                 begin_phase(phase, network, recipe.self_training.classifier, folder)
         if stop.is_set():
