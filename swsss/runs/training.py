@@ -56,7 +56,7 @@ from swsss.method.self_training import (
 )
 from ..photos.files import find_device, project_path
 from ..photos.folder import VOCFolder
-from .run_folder import Run, networks_of
+from .run_folder import Run, is_finished, networks_of
 
 # %% ../../nbs/runs/21_training.ipynb #34be6a60
 def build_networks(
@@ -504,12 +504,14 @@ def train(
 ) -> None:
     "Train one method to its end; stopped at any moment, the same call resumes."
     device, books = torch.device(device or find_device()), recipe.bookkeeping
+    torch.manual_seed(recipe.seed)
+    # before the run folder is made: what cannot be built leaves none behind
+    networks = networks_to_train(recipe, folder.num_classes) if not is_finished(path) else None
     with Run(path, recipe, folder, origin, strong) as run, graceful_stop() as stop:
         if run.finished():
             return print(f"{run.path} is trained already")
         folder, strong = run.folder, run.strong
-        torch.manual_seed(recipe.seed)
-        networks = networks_to_train(recipe, folder.num_classes).to(device)
+        networks = networks.to(device)
         evaluation = DynamicEvaluation(folder.num_classes, recipe.loss.momentum).to(device)
         phases = recipe.phases(len(strong))
         require_more_than_one(networks["hybrid"], phases, recipe.loss.joint_batch_norm)
