@@ -175,7 +175,7 @@ def test_other_families_take_weights_learn_and_come_back(name, tmp_path):
     again = load_network(tmp_path / "network.safetensors", device="cpu")
     photo = torch.randn(1, 3, 40, 33)
     with torch.inference_mode():
-        assert torch.equal(again(photo), network.eval()(photo))
+        torch.testing.assert_close(again(photo), network.eval()(photo))  # its memory has another layout
 
 
 def test_a_checkpoint_of_a_resnet_has_the_names_that_it_always_had():
