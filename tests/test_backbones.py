@@ -185,6 +185,16 @@ def test_a_checkpoint_of_a_resnet_has_the_names_that_it_always_had():
     assert not any(name.startswith("network.") for name in build_backbone("resnet18", "none").state_dict())
 
 
+@pytest.mark.parametrize("name", ["hf-hub:a/b", "local-dir:/tmp", "no_such_network"])
+def test_a_checkpoint_that_claims_a_network_from_elsewhere_fetches_nothing(name, tmp_path, monkeypatch):
+    network = segmentation_network(3, "test_resnet", "none", channels=8)
+    network.config["backbone"] = name
+    save_checkpoint(network, tmp_path / "network.safetensors")
+    monkeypatch.setattr(timm, "create_model", lambda *_, **__: pytest.fail("timm was asked for it"))
+    with pytest.raises(ValueError, match="damaged, or not a checkpoint of swsss"):
+        load_network(tmp_path / "network.safetensors", device="cpu")
+
+
 def test_modern_is_what_unimatch_v2_published():
     recipe = Recipe.modern()
     assert recipe.optimizer.lr == pytest.approx(40 * 5e-6) and recipe.optimizer.weight_decay == 0.01

@@ -127,6 +127,8 @@ def is_plain_transformer(
     name: str,  # timm's
 ) -> bool:
     "Whether all maps of a network have one stride and come from its blocks."
+    if not timm.is_model(name):  # timm would fetch what a name such as 'hf-hub:...' stands for
+        return False
     with suppress(Exception), torch.random.fork_rng([]), torch.device("meta"):
         pyramid = timm.create_model(name, features_only=True)
         blocks = hasattr(getattr(pyramid, "model", None), "forward_intermediates")
@@ -299,6 +301,7 @@ def _stages(name: str, output_stride: int) -> dict[str, int]:
     "The stage of each parameter of `build_backbone(name, ..., output_stride)`."
     with torch.random.fork_rng([]), torch.device("meta"):
         whole = _dilated(name, output_stride) or PaddedBackbone(name, all_levels=True)
+        whole.requires_grad_(True)
         side = whole.layout.side if isinstance(whole, PaddedBackbone) else 64
         maps = _maps(whole.eval(), torch.zeros(1, 3, side, side))
     names, parameters = zip(*whole.named_parameters(), strict=True)
@@ -326,6 +329,8 @@ def freeze_backbone(
     freeze: int | str,  # the first stages, or 'all'; 0: none
 ) -> None:
     "Stop gradients, batch statistics and dropout of a backbone's first stages."
+    if not freeze:
+        return
     stages = _stages(network.config["backbone"], network.config["output_stride"])
     last = max(stages.values()) + 1
     if freeze != "all" and not 0 <= freeze <= last:
@@ -336,9 +341,10 @@ def freeze_backbone(
     still, backbones = [], [network.backbone]
     if network.classifier_weight:
         backbones.append(network.tag_classifier.backbone)
-    for backbone in backbones if freeze else ():
+    for backbone in backbones:
         for name, parameter in backbone.named_parameters():
-            parameter.requires_grad_(freeze != "all" and stages[name] >= freeze)
+            if freeze == "all" or stages[name] < freeze:
+                parameter.requires_grad_(False)
         for part in backbone.modules():
             frozen = [not parameter.requires_grad for parameter in part.parameters()]
             still += [part] if frozen and all(frozen) else []

@@ -488,6 +488,8 @@ def retrain_recipe(
     if name not in RETRAIN:
         raise ValueError(f"recipe={name!r}: expected one of {', '.join(RETRAIN)}")
     own = {"method": "ce", "snapshots": 0, **RETRAIN[name]}
+    if stage1.optimizer.optimizer != "sgd":
+        own.pop("lr", None)  # the published rate is SGD's
     with_tags = stage1.loss.method == "self_training"
     if run and with_tags and stage1.self_training.classifier_weight:
         own |= {"classifier": run, "classifier_weight": CE_CLASSIFIER_WEIGHT}
