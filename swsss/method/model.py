@@ -217,12 +217,13 @@ class PaddedBackbone(nn.Module):
         images: torch.Tensor,  # (N, 3, H, W)
     ) -> list[torch.Tensor]:  # (N, C, ceil(H / stride), ceil(W / stride)) each
         (height, width), side = images.shape[2:], self.layout.side
-        edges = (0, -width % side, 0, -height % side)
-        images = F.pad(images, edges, mode="replicate")
+        # of positive numbers alone: ONNX rounds the quotient of a negative one towards 0
+        right, below = ((length + side - 1) // side * side - length for length in (width, height))
+        images = F.pad(images, (0, right, 0, below), mode="replicate")
         see = self._in_squares if self.layout.in_squares else partial(_maps, self.network)
         strides = self.feature_info.reduction()
         return [
-            found[..., : -(-height // stride), : -(-width // stride)]
+            found[..., : (height + stride - 1) // stride, : (width + stride - 1) // stride]
             for found, stride in zip(see(images), strides, strict=True)
         ]
 
