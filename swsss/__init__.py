@@ -24,7 +24,7 @@ What you need to train and label, in `swsss` itself:
     load(run or checkpoint)             a trained network: .classes .labels .predict .overlay .show .labels_of_folder .export
     VOCFolder(root)                     photos, masks and tags: .names .image(name) .labels(name) .tags(name) .check()
     open_folder(path), read_split(folder, split)
-    Recipe.small(lr=1e-3)               everything that decides a run; also .paper() and .demo()
+    Recipe.small(lr=1e-3)               everything that decides a run; also .paper(), .modern(), .demo()
     train(recipe, folder, strong, run)  one run folder, stage 1 or stage 2
     write_labels(path, labels)          a label map as a palette PNG
 
@@ -36,6 +36,7 @@ and the pieces for research of your own:
     pct_losses(hybrid_logits, pseudo_logits, ...)        progressive cross training, the losses of one step
     DynamicEvaluation(num_classes)                       running IoU of each class: .update .class_iou .weight
     DeepLabV3Plus(num_classes, backbone)                 DeepLabV3+ on a timm backbone
+    DPT(num_classes, backbone)                           DPT on a plain transformer of timm
     predict(model, image, tags, scales, flip)            (C, H, W) probabilities, several scales
     confusion_matrix(prediction, labels, num_classes), iou(confusion)
 """
@@ -58,6 +59,7 @@ _HOME = {  # name: its module, imported when the name is first used, since PyTor
     "pct_losses": "method.pct",
     "DynamicEvaluation": "method.evaluate",
     "DeepLabV3Plus": "method.model",
+    "DPT": "method.model",
     "predict": "method.predict",
     "confusion_matrix": "method.evaluate",
     "iou": "method.evaluate",

@@ -94,8 +94,8 @@ def test_any_name(name, value):
 @fuzz
 @given(anything)
 def test_any_recipe_name(name):
-    if name not in ("paper", "small", "demo"):
-        with pytest.raises(ValueError, match="paper, small, demo"):
+    if name not in ("paper", "small", "modern", "demo"):
+        with pytest.raises(ValueError, match="paper, small, modern, demo"):
             Recipe.named(name)
 
 

@@ -27,7 +27,7 @@ from .augment import normalise, reduced, smallest_side
 from .evaluate import evaluate_labels
 from swsss.method.model import (
     TAG_CLASSIFIER_SIDE,
-    DeepLabV3Plus,
+    SegmentationNetwork,
     require_network_classes,
     tag_prior_bias,
 )
@@ -107,7 +107,7 @@ def _logits_of(model, images, kept=None):
     "Logits of the classes in `kept`, (C,) bool; None: of all. Networks of ours make no others."
     if kept is None:
         return model(images)
-    if isinstance(model, DeepLabV3Plus):
+    if isinstance(model, SegmentationNetwork):
         last = model.classifier.named_parameters()
         own = {f"classifier.{name}": value[kept.to(value.device)] for name, value in last}
         return functional_call(model, own, (images,))

@@ -84,7 +84,7 @@ class Parameters:
 def show_recipe(
     recipe: Recipe,  # of this run
     named: Recipe,  # the recipe it started from
-    title: str,  # what that one is called: 'paper', 'small' or 'demo'
+    title: str,  # what that one is called: 'paper', 'small', 'modern' or 'demo'
 ) -> HTML:
     "Print the fields in which a recipe differs from a named one; list all fields, folded."
     all_fields, before = recipe.flat(), named.flat()

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['SECONDS_BETWEEN_CHECKPOINTS', 'without_secrets', 'environment', 'differences', 'pack_state', 'unpack_state',
-           'read_old_state', 'run_classes', 'add_advice', 'miou_tag', 'changes', 'copy_whole', 'Run', 'list_runs',
-           'is_trained', 'is_stage2', 'is_stage1', 'newest_run', 'find_run', 'short_name', 'read_recipe', 'data_of',
-           'read_metrics', 'find_snapshots', 'masks_of', 'cpu_seconds', 'networks_of', 'log_miou', 'load']
+           'read_old_state', 'run_classes', 'add_advice', 'miou_tag', 'changes', 'copy_whole', 'is_finished', 'Run',
+           'list_runs', 'is_trained', 'is_stage2', 'is_stage1', 'newest_run', 'find_run', 'short_name', 'read_recipe',
+           'data_of', 'read_metrics', 'find_snapshots', 'masks_of', 'cpu_seconds', 'networks_of', 'log_miou', 'load']
 
 # %% ../../nbs/runs/20_run_folder.ipynb #a0946005
 import csv
@@ -323,6 +323,13 @@ def copy_whole(
 SECONDS_BETWEEN_CHECKPOINTS = 40
 
 
+def is_finished(
+    path: str | Path,  # of a run folder, which need not be there
+) -> bool:
+    "Whether the last iteration is done and its networks are written."
+    return (Path(path) / "finished.json").is_file()
+
+
 class Run:
     "A run folder, held by the one process that writes it."
 
@@ -485,7 +492,7 @@ class Run:
 
     def finished(self) -> bool:
         "Whether the last iteration is done and its networks are written."
-        return (self.path / "finished.json").is_file()
+        return is_finished(self.path)
 
     def checkpoints(self) -> list[tuple[int, Path]]:
         "Iteration and file of each checkpoint, the newest first."

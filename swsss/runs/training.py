@@ -31,11 +31,14 @@ from ..method.batches import Batch, PairedBatches
 from ..method.evaluate import DynamicEvaluation
 from swsss.method.model import (
     TAG_CLASSIFIER_SIDE,
-    DeepLabV3Plus,
+    SegmentationNetwork,
+    backbone_stages,
     fast_depthwise_backward,
     fast_pointwise,
+    freeze_backbone,
     load_network,
     require_network_classes,
+    segmentation_network,
 )
 from ..method.pct import Losses, forward_halves, pct_losses, supervised_losses
 from swsss.method.recipe import (
@@ -54,7 +57,7 @@ from swsss.method.self_training import (
 )
 from ..photos.files import find_device, project_path
 from ..photos.folder import VOCFolder
-from .run_folder import Run, networks_of
+from .run_folder import Run, is_finished, networks_of
 
 # %% ../../nbs/runs/21_training.ipynb #34be6a60
 def build_networks(
@@ -67,8 +70,11 @@ def build_networks(
     "The networks that a method trains, with random heads."
     sizes = recipe.output_stride, recipe.channels, longest_side, classifier_weight, recipe.refine
     networks = {
-        name: DeepLabV3Plus(num_classes, recipe.backbone, recipe.weights, *sizes) for name in names
+        name: segmentation_network(num_classes, recipe.backbone, recipe.weights, *sizes)
+        for name in names
     }
+    for network in networks.values():
+        freeze_backbone(network, recipe.freeze)
     networks = fast_pointwise(fast_depthwise_backward(nn.ModuleDict(networks)))
     return networks.to(memory_format=torch.channels_last)  # faster on CPU and GPU alike
 
@@ -76,30 +82,55 @@ def build_networks(
 SELF_TRAINING_LR = 0.7  # times `lr`: what a round of self-training begins with
 
 
+def _by_stage(
+    part: nn.Module,  # of a network
+    stages: dict[str, int],  # of `backbone_stages`; empty: one rate for all
+    layer_decay: float,  # of the recipe
+) -> list[
+    tuple[float, list[nn.Parameter]]
+]:  # (times the part's rate, parameters), last stage first
+    "The parameters of a part that learn, by their rate."
+    learns = {name: value for name, value in part.named_parameters() if value.requires_grad}
+    last = max(stages.values(), default=0)
+    return [
+        (layer_decay**k, [p for name, p in learns.items() if stages.get(name, last) == last - k])
+        for k in range(last + 1)
+    ]
+
+
 def build_optimizer(
     networks: nn.ModuleDict,
     recipe: OptimizerRecipe,
     phases: list[Phase] = (),  # of the run, with rates of their own; none: one phase
-) -> tuple[torch.optim.Optimizer, LambdaLR]:  # three groups a network; their rates
+) -> tuple[torch.optim.Optimizer, LambdaLR]:  # three groups a network, then those of early stages
     "SGD or AdamW over all networks, and the decay of its rates."
     groups, decays, phases = [], [], phases or [Phase("supervised", 0, recipe.iterations, 0, 0)]
+    early, early_decays = [], []
     for name, network in networks.items():
-        decoder = nn.ModuleList([network.aspp, network.shortcut, network.fuse])
+        config, stages = network.config, {}
+        if recipe.layer_decay < 1:
+            stages = backbone_stages(config["backbone"], config["output_stride"])
         parts = [
-            (network.backbone, recipe.backbone_lr),
-            (decoder, 1),
-            (network.classifier, recipe.classifier_lr),
+            (network.backbone, recipe.backbone_lr, stages),
+            (network.decoder(), 1, {}),
+            (network.classifier, recipe.classifier_lr, {}),
         ]
         if network.classifier_weight:
             tag_classifier = network.tag_classifier
+            pooling = [tag_classifier.mix, tag_classifier.where, tag_classifier.what]
             parts += [
-                (tag_classifier.backbone, recipe.backbone_lr),
-                (nn.ModuleList([tag_classifier.mix, tag_classifier.where, tag_classifier.what]), 1),
+                (tag_classifier.backbone, recipe.backbone_lr, stages),
+                (nn.ModuleList(pooling), 1, {}),
             ]
-        groups += [
-            {"params": list(part.parameters()), "lr": times * recipe.lr} for part, times in parts
-        ]
-        decays += [name != "pseudo" or recipe.decay_pseudo] * len(parts)
+        for part, times, its_stages in parts:
+            first, *rest = [
+                {"params": learns, "lr": times * rate * recipe.lr}
+                for rate, learns in _by_stage(part, its_stages, recipe.layer_decay)
+            ]
+            groups, early = [*groups, first], early + rest
+            decays += [name != "pseudo" or recipe.decay_pseudo]
+            early_decays += decays[-1:] * len(rest)
+    groups, decays = groups + early, decays + early_decays
     if recipe.optimizer == "adamw":
         device = next(networks.parameters()).device.type
         fused = device in ("cpu", "cuda") or None  # one pass over all weights
@@ -149,7 +180,7 @@ def load_batches(
     strong: list[str],  # names of images whose masks are used
     weak: list[str],  # names of images whose tags are used
     recipe: Recipe,
-    network: DeepLabV3Plus,  # whose mean and std normalise the pixels
+    network: SegmentationNetwork,  # whose mean and std normalise the pixels
     phase: Phase,
     start: int = 0,  # iterations done before
     pseudo_labels: Path | None = None,  # labels of the weak images, in a round
@@ -190,7 +221,7 @@ def load_batches(
 
 # %% ../../nbs/runs/21_training.ipynb #00b7878c
 def record_pass(
-    network: DeepLabV3Plus,  # on a GPU, in training mode
+    network: SegmentationNetwork,  # on a GPU, in training mode
     images: int,  # per batch
     crop: tuple[int, int],  # (height, width) in pixels
 ) -> None:
@@ -218,7 +249,7 @@ def images_per_pass(
 
 @torch.no_grad()
 def require_more_than_one(
-    network: DeepLabV3Plus,  # left as it is
+    network: SegmentationNetwork,  # left as it is
     phases: list[Phase],  # of the run
     joint: bool,  # of the recipe: `joint_batch_norm`
 ) -> None:
@@ -242,7 +273,7 @@ def require_more_than_one(
 
 def find_classifier(
     path: str,  # a run folder or its network's file, relative to the project's root
-    network: DeepLabV3Plus,  # that will use it
+    network: SegmentationNetwork,  # that will use it
     folder: VOCFolder,  # whose classes both networks must have
 ) -> nn.Module:
     "The tag classifier of another run; a clear error where it has none or another kind."
@@ -263,7 +294,7 @@ def find_classifier(
 
 def begin_phase(
     phase: Phase,  # 'classifier' or 'supervised'
-    network: DeepLabV3Plus,  # changed in place
+    network: SegmentationNetwork,  # changed in place
     classifier: str,  # of the recipe: whose tag classifier is taken; '': the run's own
     folder: VOCFolder,
 ) -> None:
@@ -284,7 +315,7 @@ def run_batches(
     folder: VOCFolder,
     strong: list[str],  # names of images whose masks are used
     weak: list[str],  # names of images whose tags alone are used
-    network: DeepLabV3Plus,
+    network: SegmentationNetwork,
     optimizer: torch.optim.Optimizer,
     path: Path,  # the run folder
     start: int,  # iterations done before
@@ -469,12 +500,14 @@ def train(
 ) -> None:
     "Train one method to its end; stopped at any moment, the same call resumes."
     device, books = torch.device(device or find_device()), recipe.bookkeeping
+    torch.manual_seed(recipe.seed)
+    # before the run folder is made: what cannot be built leaves none behind
+    networks = networks_to_train(recipe, folder.num_classes) if not is_finished(path) else None
     with Run(path, recipe, folder, origin, strong) as run, graceful_stop() as stop:
         if run.finished():
             return print(f"{run.path} is trained already")
         folder, strong = run.folder, run.strong
-        torch.manual_seed(recipe.seed)
-        networks = networks_to_train(recipe, folder.num_classes).to(device)
+        networks = networks.to(device)
         evaluation = DynamicEvaluation(folder.num_classes, recipe.loss.momentum).to(device)
         phases = recipe.phases(len(strong))
         require_more_than_one(networks["hybrid"], phases, recipe.loss.joint_batch_norm)
