@@ -19,6 +19,7 @@ import os
 import re
 import shutil
 import sys
+import threading
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
@@ -1032,7 +1033,7 @@ def _stays(label_dir: Path, name: str, about: dict) -> bool:
     "Whether a person accepted another network's label of this photo and these tags."
     there = read_about(_label_path(label_dir, name))
     same = all(there.get(key) == about[key] for key in ("photo", "tags"))
-    return same and there["network"] != about["network"] and _is_accepted(label_dir, name)
+    return same and there.get("network") != about["network"] and _is_accepted(label_dir, name)
 
 
 def _put_networks(label_dir: Path, name: str, labels: np.ndarray, about: dict) -> str:
@@ -1128,8 +1129,9 @@ def write_pseudo_labels(
     as_published: bool = False,  # the run's, of that weight
     strong: list[str] = (),  # names whose masks the run learned from
     progress: bool = True,
+    stop: threading.Event | None = None,  # once it is set, no more are labelled
     **settings,  # other than SETTINGS
-) -> pd.DataFrame:  # the scores, in the order of `names`; without those that could not be read
+) -> pd.DataFrame:  # the scores, in the order of `names`; without those that have no label
     "Label `names` within their tags; resumes with what is missing."
     settings, label_dir = {**SETTINGS, **settings}, Path(label_dir)
     if settings["crf"]:
@@ -1147,6 +1149,8 @@ def write_pseudo_labels(
     if len(missing) < len(names):
         print(f"{len(names) - len(missing)} of {len(names)} labels are there already")
     for name, image, photo in _readable(folder, missing, progress):
+        if stop is not None and stop.is_set():
+            break
         tags = folder.tags(name)
         labels, confidence = predict_labels(model, image, tags, **settings)
         row = {"strong": name in strong, "confidence": float(confidence)}
