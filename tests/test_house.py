@@ -11,7 +11,17 @@ from swsss.photos.files import project_path
 
 STOREYS = ["photos", "method", "runs", "explorer"]  # from the ground up
 RUN_BY_PEOPLE = {  # all that lies in nbs/ itself
-    *("train_pct", "make_labels", "retrain", "evaluate", "run_all", "study", "replay", "export_labels"),
+    *(
+        "train_pct",
+        "make_labels",
+        "retrain",
+        "evaluate",
+        "run_all",
+        "study",
+        "replay",
+        "export_labels",
+        "learn_quickly",
+    ),
     *("explore_pseudo_labels", "explore_dynamic_evaluation", "self_training"),
     *("index", "results", "promises"),
 }

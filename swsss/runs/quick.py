@@ -343,6 +343,7 @@ def label_again(
     settings: dict,  # of `label_settings`
     network: DeepLabV3Plus | None = None,  # of the run; None: load it
     stop: threading.Event | None = None,  # once it is set, no more are labelled
+    progress: bool = False,  # show a bar
 ) -> pd.DataFrame:  # the scores, as of `write_pseudo_labels`
     "Let a network make labels anew, on features that stay."
     network = network or load_network(networks_of(run)["hybrid"])
@@ -362,7 +363,7 @@ def label_again(
             network,
             made_by,
             strong=strong,
-            progress=False,
+            progress=progress,
             stop=stop,
             **weights,
             **how,
