@@ -348,10 +348,10 @@ def label_again(
     "Let a network make labels anew, on features that stay."
     network = network or load_network(networks_of(run)["hybrid"])
     about, how = network.about, dict(settings)
-    recipe = Recipe.paper(**about["recipe"])
+    recipe = Recipe.paper(**(about.get("recipe") or read_recipe(run)))
     network.refine = how.pop("refine", network.refine if not settings else False)
     how.setdefault("scales", parse_scales(None, network.longest_side))
-    made_by = {"network": "hybrid", "hybrid": about["digest"], "recipe": about["recipe"]}
+    made_by = {"network": "hybrid", "hybrid": about["digest"], "recipe": about.get("recipe", {})}
     weights = {"power": recipe.loss.power, "as_published": recipe.loss.as_published}
     weights["class_iou"] = about.get("class_iou") if recipe.loss.method == "pct" else None
     strong = read_split(folder, recipe.split)
