@@ -19,7 +19,10 @@ from .grid import Controls
 from .results import Results, find_results
 from .widgets import button, row
 from ..method.model import load_network
+from ..method.predict import ONE_SCALE_SIDE
 from ..photos.files import file_digest, read_json
+from ..photos.folder import VOCFolder
+from ..runs.features import keep_features, runs_around
 from ..runs.label_folder import begin_label_folder, carry_over
 from swsss.runs.quick import (
     STEPS,
@@ -59,6 +62,13 @@ def _digest(label_dir: Path, name: str) -> str | None:
     return file_digest(path) if path.is_file() else None
 
 
+def _keep_features(checkpoint: Path, folder: VOCFolder, stop: threading.Event) -> None:
+    "Compute features of photos that are seen small; of others a pass takes seconds on a CPU."
+    network = load_network(checkpoint)
+    if 0 < network.longest_side <= ONE_SCALE_SIDE:
+        keep_features(network, folder, folder.listed("trainaug"), runs_around(checkpoint), stop)
+
+
 def former_labels(
     run: Path | None,  # a run folder
 ) -> Path | None:  # a label folder; None: quick learning did not make the run
@@ -89,6 +99,7 @@ class QuickLearning:
     ):
         self.explorer, self.lock, self.steps = explorer, explorer.lock, steps
         self.thread, self.stop, self.busy = ThreadPoolExecutor(1), threading.Event(), False
+        self.reader, self.enough, self.read_for = ThreadPoolExecutor(1), threading.Event(), None
         self.waiting = self.forward = None  # results that come into view later; those left by B
         self.changes = {}  # name -> part of the label that changed
         self._build()
@@ -121,12 +132,22 @@ class QuickLearning:
             new_corrections(run, explorer.results.labels, explorer.gallery.corrected) if run else []
         )
         self.button.description = f"Learn now ({len(new)})" if new else "Learn now"
+        if new:
+            self._read_ahead()
         self._draw()
         drawing, wanted = explorer.correction.editor.name, self.by_itself.value
         if self.waiting and not drawing:
             self._come_in(*self.waiting)
         elif wanted and len(new) >= self.every.value and not (self.busy or self.waiting):
             self.learn()
+
+    def _read_ahead(self):
+        "Compute the features of all photos in the background, once for each network."
+        paths, folder = list(self.explorer.networks.paths.values()), self.explorer.results.folder
+        if paths and self.read_for != paths[0] and not self.busy:
+            self.read_for = paths[0]
+            self.enough.clear()
+            self.reader.submit(_keep_features, paths[0], folder, self.enough)
 
     def _draw(self):
         "Show the buttons that have a meaning now."
@@ -153,6 +174,7 @@ class QuickLearning:
             return self.show_status(NO_NETWORK)
         self.busy, self.forward = True, None
         self.stop.clear()
+        self.enough.set()
         self._draw()
         self.show_status("Reading what was corrected …")
         names = [self.explorer.name] if self.explorer.name else []
@@ -294,4 +316,5 @@ class QuickLearning:
     def wait(self):
         "Return when the network has learned."
         self.thread.submit(lambda: None).result()
+        self.reader.submit(lambda: None).result()
         self.explorer.wait()

@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['FEATURE_SIDE', 'FEATURES_FOLDER', 'MAX_FEATURE_BYTES', 'UNUSED_SECONDS', 'FEATURES_FILE', 'photo_features',
-           'backbone_digest', 'pixel_key', 'FeatureStore', 'runs_around', 'frozen_features', 'file_stamp',
-           'cached_rows', 'cached_features']
+           'backbone_digest', 'pixel_key', 'FeatureStore', 'runs_around', 'frozen_features', 'keep_features',
+           'file_stamp', 'cached_rows', 'cached_features']
 
 # %% ../../nbs/runs/26_features.ipynb #a9249134
 import hashlib
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -135,6 +136,7 @@ class FeatureStore:
         self.folder, self.max_bytes = Path(place) / digest, max_bytes
         self.bytes = _tidy_features(Path(place), max_bytes)
         self.read_count = self.computed_count = 0
+        self.is_full = False
 
     def read(
         self,
@@ -156,10 +158,11 @@ class FeatureStore:
     ) -> None:
         "Keep the features of a photo, as long as there is room and the folder can be written to."
         self.computed_count += 1
-        self.bytes += (size := sum(level.nbytes for level in levels) + 256)
-        if self.bytes > self.max_bytes:
-            self.bytes -= size
+        size = sum(level.nbytes for level in levels) + 256
+        self.is_full = self.bytes + size > self.max_bytes
+        if self.is_full:
             return
+        self.bytes += size
         unfinished = temporary_path(self.folder / f"{key}.safetensors")
         with suppress(OSError, SafetensorError):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -225,6 +228,27 @@ def frozen_features(
         network.backbone = backbone
         for part, training in modes:
             part.training = training
+
+# %% ../../nbs/runs/26_features.ipynb #26fe0002
+@torch.inference_mode()
+def keep_features(
+    network: nn.Module,  # a DeepLabV3Plus, used by this thread alone
+    folder,  # a VOCFolder, or any that has `.image(name)`
+    names: list[str],
+    runs: Path | None,  # folder of run folders, as for `frozen_features`
+    stop: threading.Event,  # once it is set, no more are computed
+) -> int:  # photos whose features were computed now
+    "Features of each photo as a network labels it at one scale, both ways round."
+    device = next(network.parameters()).device
+    with frozen_features(network, runs) as store:
+        for name in names:
+            if stop.is_set() or store is None or store.is_full:
+                break
+            photo = _small_photo(folder, name, network.longest_side)
+            if photo is not None:
+                pixels = normalise(photo, network.mean, network.std)
+                network.backbone(torch.stack([pixels, pixels.flip(-1)]).to(device))
+        return 0 if store is None else store.computed_count // 2
 
 # %% ../../nbs/runs/26_features.ipynb #ba212a7f
 FEATURES_FILE = ".features.npz"
