@@ -182,6 +182,13 @@ class Page:
         )
         lists[0].select_by_visible_text(option)
 
+    def unfold(self, text):
+        "Open the filters, or what follows judging."
+        toggle = self.button(text)
+        if "mod-active" not in toggle.get_attribute("class"):
+            toggle.click()
+            self.until(lambda: "mod-active" in self.button(text).get_attribute("class"), f"{text} unfolded")
+
     def selects(self, within=".swsss-explorer"):
         "The lists that are shown."
         return [Select(node) for node in self.all(f"{within} select") if node.is_displayed()]

@@ -148,7 +148,10 @@ def look_closely(page, stage):
 def test_dynamic_evaluation(project, lab, page):
     os.utime(project / "runs" / RUN / "metrics.csv")  # the newest run is what opens
     page.run_all(f"{lab}/tree/runs/explore_dynamic_evaluation.ipynb?token={TOKEN}&reset")
-    page.scroll_to(".swsss-learning")
+    in_sight = "const top = document.querySelector('.swsss-learning')?.getBoundingClientRect().top;"
+    page.until(
+        lambda: page.js(f"{in_sight} return top >= 0 && top < innerHeight / 2"), "the view in sight after Run All"
+    )
     page.until(lambda: len(page.all(".swsss-learning img")) == 2, "curves and snapshots")
     page.until(lambda: all(i.get_property("naturalWidth") > 300 for i in page.all(".swsss-learning img")), "pictures")
     page.until(lambda: "Idle" in page.kernel_status(), "an idle kernel")

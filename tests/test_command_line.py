@@ -67,6 +67,7 @@ def test_train_and_label(home, trained):
 def test_retrain_and_new_photos(home, site, trained):
     done = swsss(site, home, "retrain", "--run", "007", *TINY)
     assert done.returncode == 0, done.stderr
+    assert "6 iterations (-p iterations N takes another number)" in done.stdout
     (home / "new").mkdir()
     for name in "pq":
         Image.new("RGB", (40, 30), "red").save(home / f"new/{name}.jpg")

@@ -29,6 +29,7 @@ def grid(opened, page):
         page.keys("g")
     page.until(lambda: not page.title(), "the grid")
     page.choose("worst first")
+    page.unfold("Filters")
     next(s for s in page.selects() if "unjudged" in [o.text for o in s.options]).select_by_visible_text("all")
     page.until(lambda: "240 of 240" in page.one(".swsss-explorer").text, "all labels")
     page.one(".swsss-none, .swsss-card")

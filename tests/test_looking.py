@@ -1,12 +1,15 @@
 "The explore notebooks run through papermill, with nobody there: pictures and sentences in place of widgets."
 
 import json
+from base64 import b64decode
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import papermill
 import pytest
+from PIL import Image
 
 from swsss.explorer.results import draw_results
 from swsss.photos.folder import VOCFolder
@@ -25,6 +28,13 @@ def drawn(demo, tmp_path_factory):
     return results
 
 
+def is_clear(output):
+    "Whether the corners of a picture are transparent, so that it suits a dark page, too."
+    picture = Image.open(BytesIO(b64decode(output["data"]["image/png"]))).convert("RGBA")
+    corners = [picture.getpixel((x, y))[3] for x in (0, picture.width - 1) for y in (0, picture.height - 1)]
+    return not any(corners)
+
+
 def text_of(notebook, tmp_path, **parameters):
     "All that a notebook says, and how many pictures it shows."
     done = papermill.execute_notebook(
@@ -32,7 +42,9 @@ def text_of(notebook, tmp_path, **parameters):
     )
     outputs = [output for cell in done.cells for output in cell.get("outputs", [])]
     texts = [output.get("text", "") or str(output.get("data", {}).get("text/plain", "")) for output in outputs]
-    return "\n".join(texts), sum(any("image" in kind for kind in o.get("data", {})) for o in outputs)
+    pictures = [o for o in outputs if any("image" in kind for kind in o.get("data", {}))]
+    assert all(map(is_clear, pictures))
+    return "\n".join(texts), len(pictures)
 
 
 def test_labels(drawn, tmp_path):

@@ -38,7 +38,9 @@ def explorer(project, lab, browser):
     page.open_run(project, lab, RUN)
     page.choose("name")
     page.until(lambda: shown(page) == sorted(shown(page)), "the order by name")
+    page.unfold("Filters")
     page.choose("weak")
+    page.unfold("Export, train")
     page.until(lambda: shown(page) and not page.all(".swsss-mask"), "weak images")
 
 

@@ -1,7 +1,7 @@
 "The explorer in JupyterLab's light and dark theme: every text can be read, nothing needs scrolling sideways."
 
 import pytest
-from browser import CONTRAST, OVERFLOW, Page, needs_browser, shown
+from browser import CONTRAST, OVERFLOW, Page, control, needs_browser, shown
 from selenium.webdriver.common.keys import Keys
 
 pytest_plugins = ["browser"]
@@ -42,9 +42,14 @@ def test_texts_can_be_read(explorer, page, theme):
     page.until(lambda: not page.all(".swsss-editor[open]"), "the label again")
     page.keys("g")
     page.until(lambda: shown(page) and not page.title(), "the grid")
-    page.keys(Keys.CONTROL, "a")
-    page.keys(Keys.NULL)
+    control(page, "a")
+    page.until(lambda: len(page.all(".swsss-card.selected")) == len(shown(page)), "all selected")
     look("grid")
+    page.unfold("Filters")
+    page.unfold("Export, train")
+    look("folds")
+    for text in ("Filters", "Export, train"):
+        page.button(text).click()
     page.keys(Keys.ESCAPE)
     page.keys("o")
     page.until(lambda: page.all(".swsss-matrix button:enabled"), "the overview")

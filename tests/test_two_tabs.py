@@ -35,6 +35,7 @@ class Tab(Page):
 
 def by_name(tab):
     tab.choose(f"{RUN}/labels")
+    tab.until(lambda: "240 of 240" in tab.text(".swsss-explorer"), "the labels of the made-up run")
     tab.choose("name")
     tab.until(lambda: len(shown(tab)) == 24 and shown(tab) == sorted(shown(tab)), "the order by name")
 

@@ -244,8 +244,8 @@ PALETTES = {
     "colour-blind safe": safe_palette,
 }
 GRID_HELP = (
-    "Click opens a label. Shift-click, Ctrl-click, Space or a rectangle select several, Ctrl-A "
-    "all; A accept, R reject, U clear verdict. N next unjudged · Ctrl-Z undo · ← → turn the page."
+    "Click opens a label. Shift-click, Ctrl-click, Space or a rectangle select several: A accept, "
+    "R reject, U clear verdict. N next unjudged · Ctrl-Z undo · ← → turn the page."
 )
 DETAIL_HELP = (
     "Keys: A accept, R reject, both go on · C correct · U clear verdict · N next unjudged · "
@@ -314,12 +314,13 @@ class Explorer:
     def _build_head(self):
         self.head, self.status = widgets.HTML(), widgets.HTML()
         self.status.add_class("swsss-status")
-        self.overview, self.above, self.tools = None, widgets.VBox(), row()
+        self.overview, self.actions = None, None
+        self.above, self.below, self.tools = widgets.VBox(), widgets.VBox(), row()
         self.only = []
         self.show_all = button("", "show all labels again", lambda: self.show_only([], ""))
         self.show_all.layout.align_self = "flex-start"
         self.show_all.add_class("swsss-only")
-        self.picker = dropdown("Labels", [("", None)], "260px")
+        self.picker = dropdown("Labels", [("", None)], "210px")
         self.picker.observe(self._pick, "value")
 
     def _build_detail(self):
@@ -342,7 +343,7 @@ class Explorer:
             button("✎ Correct", tooltip, self.correct, "c"),
         )
         tooltip = "open the next label without a verdict (N)"
-        judging = [
+        self.judging = [
             self.accept,
             self.reject,
             button("Clear verdict", "no verdict (U)", lambda: self.judge(""), "u"),
@@ -351,8 +352,9 @@ class Explorer:
             button("Next unjudged", tooltip, self.next_unjudged),
         ]
         self.all = button("Select all", "all that pass the filters (Ctrl-A)", self.select_all)
-        self.chosen, self.below = widgets.HTML(), row()
-        self.bar = row(self.moves, *judging, self.note, self.all, self.chosen)
+        self.chosen, self.bar = widgets.HTML(), row()
+        self.line = row(self.note, self.status, self.chosen, self.head)
+        self.line.add_class("swsss-line")
 
     def _repr_mimebundle_(self, **kwargs):
         text = f"Explorer of {len(self.gallery.names)} labels: run this notebook in JupyterLab"
@@ -371,17 +373,24 @@ class Explorer:
         self.results, self.networks, self.only = results, networks, []
         self.history, self.read_ahead = History(self.gallery.judgements), {}
         self.controls = Controls(self.gallery, self.refresh)
-        self.controls.box.children += (self.palette,)
         self.pages = Pages(self.gallery, self.page_size, self.open)
         self.pages.thumbs.use_palette(PALETTES[self.palette.value]())
         self.pages.grid.observe(lambda _: self._draw_chosen(), "selected")
         self.fill_picker()
-        self.top = row(self.picker, self.tools, self.head, self.pages.pager)
+        controls, pages = self.controls, self.pages
+        sorting = controls.sort, controls.best_first
+        self.top = row(self.picker, *sorting, controls.toggle, self.tools)
         self.top.add_class("swsss-top")
-        views = [self.top, self.above, self.show_all, self.controls.box, self.about, self.bar]
-        views += [self.pages.grid, self.pages.legend, self.below, self.panels, self.status]
+        pages.pager.add_class("swsss-pager")
+        self.bar.children = (self.moves, *self.judging, self.all, pages.pager)
+        self.foot = row(self.palette, pages.legend)
+        self.foot.add_class("swsss-foot")
+        views = [self.top, controls.box, self.below, self.above, self.show_all, self.about]
+        views += [self.bar, self.line, pages.grid, self.foot, self.panels]
         self.refresh()
         self.box.children = (*views, self.keys, self.clock, self.correction.editor)
+        if self.actions:
+            self.actions.follow()
 
     def refresh(self):
         "Sort and filter again, and show the first page."
@@ -423,7 +432,15 @@ class Explorer:
     ):
         "Add a view of all labels; key O opens and closes it, and `.follow()` is called on changes."
         self.overview, self.above.children = overview, (overview.box,)
-        self.tools.children = (overview.toggle,)
+        self.tools.children += (overview.toggle,)
+
+    def add_actions(
+        self,
+        actions,  # `.box` above the grid, `.toggle` to unfold it, `.follow()`
+    ):
+        "Add what comes after judging; `.follow()` is called when other labels are opened."
+        self.actions, self.below.children = actions, (actions.box,)
+        self.tools.children += (actions.toggle,)
 
     def open(
         self,
@@ -755,10 +772,9 @@ class Explorer:
         self._draw_panels()
 
     def _show_status(self, text, bad=False):
-        style = " style='color:#c62828'" if bad else ""
-        self.panels.status = text
+        self.panels.status, kind = text, "swsss-bad" if bad else "swsss-dim"
         text = escape(text or (DETAIL_HELP if self.name else GRID_HELP))
-        self.status.value = f"<div class='swsss-dim'{style}>{text}</div>"
+        self.status.value = f"<div class='{kind}'>{text}</div>"
 
     def _show_grid(self, sort_anew):
         near, self.name, self.version, self.detail = self.name, "", "", None
@@ -784,12 +800,13 @@ class Explorer:
         return [name for name in names if name in wanted]
 
     def _show_view(self, view):
-        in_grid = [self.top, self.above, self.controls.box, self.pages.grid, self.pages.legend]
-        in_grid += [self.all, self.chosen, self.below]
+        in_grid = [self.top, self.controls.box, self.below, self.above, self.pages.grid, self.foot]
+        in_grid += [self.all, self.pages.pager, self.chosen, self.head]
         in_detail = [self.about, self.panels, self.moves, self.note]
         for widget in in_grid + in_detail:
             widget.layout.display = None if (widget in in_grid) == (view == "grid") else "none"
         self.show_all.layout.display = None if self.only and view == "grid" else "none"
+        self._mark_verdict(self.gallery.judgements.verdict(self.name) if self.name else "")
         self.keys.view = view
 
     def _draw_verdicts(self, text):
@@ -835,12 +852,16 @@ class Explorer:
     def _draw_heading(self):
         "Draw all about the open label except its note, which somebody may be writing."
         name, verdict = self.name, self.gallery.judgements.verdict(self.name)
-        for pressed, meaning in [(self.accept, "accepted"), (self.reject, "rejected")]:
-            change = pressed.add_class if verdict == meaning else pressed.remove_class
-            change(f"swsss-{meaning}")
+        self._mark_verdict(verdict)
         facts = [*self._place(), *self._scores(), verdict]
         self.about.value = title_html(name, facts, self.version)
         self.panels.about = " · ".join(filter(None, [name, *facts]))
+
+    def _mark_verdict(self, verdict):
+        "Colour the button of the open label's verdict; in the grid none."
+        for pressed, meaning in [(self.accept, "accepted"), (self.reject, "rejected")]:
+            change = pressed.add_class if verdict == meaning else pressed.remove_class
+            change(f"swsss-{meaning}")
 
     def _place(self):
         "The open label's place in the grid, the number of judged labels there, and its tags."

@@ -533,7 +533,7 @@ class History:
         return went, left
 
 # %% ../../nbs/explorer/32_gallery.ipynb #038d8dc7
-THUMBNAIL = 176  # longest side in pixels: sharp at 132 CSS pixels on most screens
+THUMBNAIL = 256  # longest side in pixels: a wide photo gets up to 260 CSS pixels
 
 
 def encode(
@@ -579,7 +579,7 @@ class Thumbnails:
         self,
         folder,  # a VOCFolder
         label_dir,  # its labels
-        keep=600,  # thumbnails in memory, about 6 kB each
+        keep=600,  # thumbnails in memory, about 12 kB each
     ):
         self.folder, self.label_dir, self.keep = folder, Path(label_dir), keep
         self.palette, self.made, self.lock = clear_palette(), OrderedDict(), Lock()

@@ -9,7 +9,6 @@ __all__ = ['LOSSES', 'class_iou_columns', 'weights_over_time', 'gives_weights', 
 # %% ../../nbs/explorer/35_learning.ipynb #8daf61a5
 import time
 from html import escape
-from io import BytesIO
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -23,7 +22,9 @@ from .results import Results, find_results
 from swsss.explorer.show import (
     add_legend,
     css_colour,
+    figure_png,
     legend_patches,
+    on_any_page,
     overlay,
     plain,
     safe_palette,
@@ -122,15 +123,11 @@ def plot_class_iou(
 
 def plot_weights(
     ax: plt.Axes,
-    metrics: pd.DataFrame,  # of read_metrics
+    metrics: pd.DataFrame,  # of read_metrics, of a method that gives weights
     weights: np.ndarray,  # (T, N) of weights_over_time
 ):
-    "The distribution of the weak images' weights over time; empty for a method without weights."
+    "The distribution of the weak images' weights over time."
     _set_axes(ax, "weights of the weak images")
-    if not gives_weights(metrics):
-        style = {"ha": "center", "transform": ax.transAxes, "fontsize": 9, "color": "0.5"}
-        ax.text(0.5, 0.5, "this method gives no weights", **style)
-        return
     p10, p25, median, p75, p90 = np.quantile(weights, [0.1, 0.25, 0.5, 0.75, 0.9], axis=1)
     x, mean, colour = metrics["iteration"], weights.mean(1), safe_palette()[5] / 255
     band = {"color": colour, "linewidth": 0}
@@ -161,7 +158,7 @@ def snapshot_row(
     height: int = 190,  # pixels
 ) -> np.ndarray:  # (height, W, 3) uint8
     "The snapshots of one iteration side by side."
-    pictures, gap = [], np.full((height, 6, 3), 255, np.uint8)
+    pictures, gap = [], np.full((height, 6, 3), 119, np.uint8)  # grey, on any page
     for name in names:
         labels = read_labels(Path(run) / f"snapshots/{iteration:06d}/{name}.png")
         picture = overlay(folder.image(name), labels, 0.6)
@@ -258,16 +255,20 @@ class Learning:
         return [name for name in every if name not in strong] or every
 
     def figure(self) -> plt.Figure:
-        "Losses, running IoU and weights."
-        metrics = read_metrics(self.run)
+        "Losses, and what the method has of running IoU and weights."
+        metrics, charts = read_metrics(self.run), [plot_losses]
+        if class_iou_columns(metrics).notna().any(axis=None):
+            charts.append(plot_class_iou)
         # not pyplot's: cells may draw at the same time
-        fig = Figure(figsize=(11, 3.1), dpi=80, layout="constrained")
-        axes = fig.subplots(1, 3)
-        plot_losses(axes[0], metrics)
-        plot_class_iou(axes[1], metrics)
-        weights = weights_over_time(metrics, self.tags, **self.weighting)
-        plot_weights(axes[2], metrics, weights)
-        return fig
+        weighs = gives_weights(metrics)
+        fig = Figure(figsize=(3.7 * len(charts) + 3.7 * weighs, 3.1), dpi=80, layout="constrained")
+        axes = fig.subplots(1, len(charts) + weighs, squeeze=False)[0]
+        for plot, ax in zip(charts, axes, strict=False):
+            plot(ax, metrics)
+        if weighs:
+            weights = weights_over_time(metrics, self.tags, **self.weighting)
+            plot_weights(axes[-1], metrics, weights)
+        return on_any_page(fig)
 
     def weight_figure(
         self,
@@ -305,7 +306,7 @@ class Learning:
         metrics, snapshots = read_metrics(self.run), list(snapshots_of(self.run, self.folder))
         self.progress = "no step is logged yet"
         if len(metrics):
-            self.chart.value = _png(self.figure())
+            self.chart.value = figure_png(self.figure())
             last = metrics["iteration"].iloc[-1]
             self.progress = f"{len(metrics):,} logged steps, the last at iteration {last:,.0f}"
         self.progress += f", {len(snapshots)} snapshots"
@@ -356,9 +357,3 @@ class Learning:
     def _repr_mimebundle_(self, **kwargs):
         text = f"{short_name(self.run)}: run this notebook in JupyterLab to use it."
         return shown_live(self.box, text, **kwargs)
-
-
-def _png(fig):
-    out = BytesIO()
-    fig.savefig(out, format="png")
-    return out.getvalue()

@@ -304,7 +304,8 @@ _NOTES = {
     "alpha": "image(s) with alpha; it is dropped, the colour under it is used",
     "rotated": "image(s) with EXIF orientation, read upright; masks are taken to be upright too",
     "large": f"photo(s) of more than {LARGE_PIXELS / 1e6:.1f} megapixels: slow at their own size, "
-    "where a crop shows a small part; unless it is set already, pass -p longest_side 800",
+    "where a crop shows a small part; the recipe 'small' reduces them, with 'paper' "
+    "pass -p longest_side 800",
     "unlisted": "row(s) of tags.csv for images in none of the lists, left out",
     "unmatched": "mask(s) with the name of no photo, left out",
     "untagged": "mask(s) that show a class which is not among the image's tags",

@@ -462,12 +462,18 @@ class EditorView {
     this.stage.dataset.tool = tool;
     this.drawCursor();
     const [, , text, title] = TOOLS.find(([name]) => name === tool);
-    this.showStatus(`${text}: ${title}. Wheel zooms, Shift-wheel or [ ] changes the brush, 0 to 9 choose a class.`);
+    this.hint = `${text}: ${title}. Wheel zooms, Shift-wheel or [ ] changes the brush, 0 to 9 choose a class.`;
+    this.showStatus(this.hint);
+  }
+
+  classOf(index) {
+    return this.model.get("classes").find(item => item.index === index)?.name ?? "void";
   }
 
   choose(index) {
     this.index = index;
     if (this.proposal) this.accept(index);
+    else this.showStatus(`${this.classOf(index)} is chosen. ${this.hint}`);
     this.drawClasses();
   }
 
@@ -475,6 +481,7 @@ class EditorView {
     if (!this.proposal || index === undefined) return;
     this.put(this.proposal.selection, index);
     this.propose(null);
+    this.showStatus(`This region is ${this.classOf(index)} now; Ctrl-Z undoes it. ${this.hint}`);
   }
 
   put(selection, index) {
@@ -639,8 +646,7 @@ class EditorView {
 
   pick(at) {
     this.propose(this.map.region(at));
-    const names = new Map(this.model.get("classes").map(item => [item.index, item.name]));
-    this.showStatus(`This is ${names.get(this.map.at(at)) ?? "void"} now: choose what it is.`);
+    this.showStatus(`This is ${this.classOf(this.map.at(at))} now: choose what it is.`);
   }
 
   growFromNetwork(at) {

@@ -44,6 +44,21 @@ function pressed(event) {
   return `Ctrl+${event.shiftKey ? "Shift+" : ""}${key}`;
 }
 
+// Explorers that were scrolled to. After Run All a notebook shows its last cell, far below; this brings the explorer
+// into view, once, when it is there to be seen, and never again: from then on a person scrolls.
+const SHOWN = new WeakSet();
+
+function scrollOnce(model, root, signal) {
+  if (signal.aborted || SHOWN.has(model)) return;
+  const seen = [...root.querySelectorAll("img")].some(image => image.naturalWidth);
+  if (!seen && !root.querySelector(".swsss-none")) {
+    requestAnimationFrame(() => scrollOnce(model, root, signal));
+    return;
+  }
+  SHOWN.add(model);
+  root.scrollIntoView({ block: "start" });
+}
+
 // Puts new content into `node`; a focus that the old content had stays in the explorer.
 function refill(node, ...content) {
   const had = node.contains(document.activeElement);
@@ -122,6 +137,7 @@ function drawKeys({ model, el, signal }) {
     const focus = () => root.focus({ preventScroll: true });
     let byMouse = false;
     root.tabIndex = -1;
+    scrollOnce(model, root, signal);
     // Notebook 7 acts on keys on their way down, before they come here; this attribute of Lumino's holds it off.
     const holdOff = event => {
       if (!root.contains(event.target)) return;
@@ -209,7 +225,8 @@ class ThumbsView {
     const count = () => {
       el.dataset.drawn = model.get("drawn");
     };
-    redraw(model, signal, { items: () => this.draw(), verdicts: mark, selected: mark, drawn: count });
+    const shape = () => el.style.setProperty("--aspect", model.get("aspect"));
+    redraw(model, signal, { aspect: shape, items: () => this.draw(), verdicts: mark, selected: mark, drawn: count });
   }
 
   get cards() {
