@@ -298,7 +298,7 @@ class Explorer:
         self.lock, self.tasks, self.next_poll, self.unsorted = RLock(), [], 0.0, False
         self.name, self.version, self.detail = "", "", None
         self.page_size, self.read_ahead = page_size, {}
-        self.more_keys, self.when_edited = {}, []
+        self.more_keys, self.followers = {}, []  # called on edits and other labels
         self.worker, self.reader = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         self.sorter, self.poller = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         self.keys, self.clock = Keys(handled=KEYS), Clock(going=True)
@@ -391,6 +391,8 @@ class Explorer:
         self.box.children = (*views, self.keys, self.clock, self.correction.editor)
         if self.actions:
             self.actions.follow()
+        for follow in self.followers:
+            follow()
 
     def refresh(self):
         "Sort and filter again, and show the first page."
@@ -747,7 +749,7 @@ class Explorer:
             self.history.wrote([self.name])
             self.open(self.name)
             self._show_status(done)
-        for follow in self.when_edited:
+        for follow in self.followers:
             follow()
 
     def _move_in_history(self, go, word):

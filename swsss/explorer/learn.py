@@ -106,7 +106,7 @@ class QuickLearning:
         explorer.tools.children += (self.button,)
         explorer.below.children += (self.box,)
         explorer.add_key("b", self.go_back)
-        explorer.when_edited.append(self.follow)
+        explorer.followers.append(self.follow)
         self.follow()
 
     def _build(self):
@@ -124,17 +124,18 @@ class QuickLearning:
         self.by_itself.style = style
         parts = self.stopper, self.back, self.show, self.by_itself, self.every
         self.box = widgets.VBox([row(*parts), self.status])
+        self.box.layout.display = "none"
 
     def follow(self):
         "Count what is new; learn by itself where a person wants it; let labels that wait come in."
-        explorer, run = self.explorer, self.explorer.results.run
-        new = (
-            new_corrections(run, explorer.results.labels, explorer.gallery.corrected) if run else []
-        )
+        explorer, (_, label_dir, run) = self.explorer, self.explorer.results
+        strong = explorer.gallery.table.index[explorer.gallery.table["strong"]]
+        drawn = explorer.gallery.corrected - set(strong)
+        new = new_corrections(run, label_dir, drawn) if run else []
         self.button.description = f"Learn now ({len(new)})" if new else "Learn now"
         if new:
             self._read_ahead()
-        self._draw()
+        self._draw(bool(new))
         drawing, wanted = explorer.correction.editor.name, self.by_itself.value
         if self.waiting and not drawing:
             self._come_in(*self.waiting)
@@ -143,15 +144,19 @@ class QuickLearning:
 
     def _read_ahead(self):
         "Compute the features of all photos in the background, once for each network."
-        paths, folder = list(self.explorer.networks.paths.values()), self.explorer.results.folder
-        if paths and self.read_for != paths[0] and not self.busy:
-            self.read_for = paths[0]
+        paths, results = list(self.explorer.networks.paths.values()), self.explorer.results
+        quick = read_json(results.run / "run.json", {}).get("quick", {})
+        base = results.run.with_name(quick.get("run", results.run.name))  # whose backbone it has
+        if paths and self.read_for != base and not self.busy:
+            self.read_for = base
             self.enough.clear()
-            self.reader.submit(_keep_features, paths[0], folder, self.enough)
+            self.reader.submit(_keep_features, paths[0], results.folder, self.enough)
 
-    def _draw(self):
-        "Show the buttons that have a meaning now."
+    def _draw(self, new=False):
+        "Show the buttons that have a meaning now, and the box once there is something to learn."
         quick = former_labels(self.explorer.results.run) or self.forward
+        if new or quick or self.busy:
+            self.box.layout.display = None
         shown = {self.stopper: self.busy, self.back: quick and not self.busy}
         shown |= {self.show: self.changes and former_labels(self.explorer.results.run)}
         for widget, wanted in shown.items():
@@ -171,6 +176,7 @@ class QuickLearning:
         if self.busy:
             return self.show_status(BUSY)
         if not self.explorer.networks.paths:
+            self.box.layout.display = None
             return self.show_status(NO_NETWORK)
         self.busy, self.forward = True, None
         self.stop.clear()
@@ -286,7 +292,7 @@ class QuickLearning:
             val_counts(base, folder, stop=self.stop), val_counts(new, folder, network, self.stop)
         )
         changed = f"{len(self.changes):,} labels changed by over {CHANGED:.0%}"
-        texts = [f"{new.name}: {changed}", f"{gain}", advice(learned, base)]
+        texts = [f"{new.name}: {changed}", f"val with tags: {gain}", advice(learned, base)]
         self.show_status(". ".join(filter(None, texts)))
 
     def show_changed(self):
@@ -305,6 +311,7 @@ class QuickLearning:
             return self.show_status("There are no former labels: the network has not learned here.")
         there = self.forward or find_results(labels=former, data=here.folder.root)
         self.forward = None if self.forward else here
+        self.by_itself.value = False  # else it would learn again at once
         brought = carry_over(here.labels, there.labels)
         marks = {name: f"{part:.0%} changed" for name, part in self.changes.items()}
         self._show_in_place(there)

@@ -455,7 +455,7 @@ class Gain(NamedTuple):
 
     def __str__(self):
         before, after, spread = (100 * value for value in self[:3])
-        moved = f"val with tags: mIoU {before:.1f} before, {after:.1f} now"
+        moved = f"mIoU {before:.1f} before, {after:.1f} now"
         if self.photos < MIN_VAL_PHOTOS:
             return f"{moved}; val of {self.photos} photos is too small to say"
         gain = f"{moved}, {after - before:+.1f} ± {spread:.1f} points on {self.photos} photos"
