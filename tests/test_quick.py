@@ -26,7 +26,7 @@ from swsss.runs.label_folder import (
     write_pseudo_labels,
 )
 from swsss.runs.quick import label_again, label_settings, learn_quickly
-from swsss.runs.run_folder import Run, list_runs, masks_of
+from swsss.runs.run_folder import Run, masks_of
 from swsss.runs.training import networks_to_train
 
 STEPS, PATIENCE = 8, 300  # seconds
@@ -94,7 +94,7 @@ def test_killed_at_any_moment(mine):
                 assert Judgements(new / "labels").verdict(weak[3]) == "accepted"
     assert killed > 2
     quick(root, run)
-    new = max(list_runs(run.parent), key=lambda path: int(path.name.rpartition("quick")[2] or 0))
+    new = max(run.parent.glob("mine-quick*"), key=lambda path: int(path.name.removeprefix("mine-quick")))
     for name in folder.listed("trainaug"):
         maker = label_maker(new / "labels", name)
         stays = name in weak[:4]

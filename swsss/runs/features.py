@@ -109,10 +109,9 @@ def _tidy_features(place: Path, max_bytes: int) -> int:
     files = []
     for folder in [path for path in place.glob("*") if path.is_dir()]:
         remove_leftovers(folder)
-        with suppress(OSError):
-            files += [
-                (file.stat().st_mtime, file.stat().st_size, file) for file in folder.iterdir()
-            ]
+        for file in folder.iterdir():
+            with suppress(FileNotFoundError):  # another process removed it
+                files.append((file.stat().st_mtime, file.stat().st_size, file))
     files.sort(reverse=True)
     left, oldest = 0, time.time() - UNUSED_SECONDS
     for used, size, file in files:
