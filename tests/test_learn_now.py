@@ -1,0 +1,53 @@
+"Learn now in a browser: after two corrections the page of labels is made anew, and B brings the former one back."
+
+import pytest
+from browser import OVERFLOW, Page, needs_browser, shown
+from selenium.webdriver.support.ui import WebDriverWait
+
+from swsss.photos.folder import open_folder
+from swsss.runs.label_folder import read_corrected, write_corrected
+
+pytest_plugins = ["browser"]
+pytestmark = needs_browser
+LONG = 600  # seconds, on a busy machine
+
+
+def pictures(page):
+    "What the thumbnails show."
+    return page.js("return [...document.querySelectorAll('.swsss-card img')].map(img => img.src)")
+
+
+def status(page):
+    return " ".join(node.text for node in page.all(".swsss-dim") if node.is_displayed())
+
+
+@pytest.fixture
+def corrected(project):
+    "Two labels that a person corrected, before the explorer is opened."
+    labels, folder = project / "runs" / "short" / "labels", open_folder("demo")
+    names = [path.stem for path in sorted(labels.glob("weak*.png"))[:2]]
+    write_corrected(labels, [(name, folder.labels(name)) for name in names], folder=folder)
+    return names
+
+
+def test_learn_now_and_back(page, project, lab, browser, corrected):
+    page = Page(browser)
+    page.open_run(project, lab, "short")
+    page.choose("name")
+    page.until(lambda: shown(page) == sorted(shown(page)), "the order by name")
+    names, before = shown(page), pictures(page)
+    page.button("Learn now (2)").click()
+    page.until(lambda: page.button("Stop").is_displayed(), "learning")
+    WebDriverWait(browser, LONG).until(lambda _: "val with tags: mIoU" in status(page), "val measured")
+    page.until(lambda: page.all(".swsss-card") and pictures(page) != before, "labels made anew")
+    assert shown(page) == names
+    assert "changed" in page.text(".swsss-explorer")
+    new = project / "runs" / "short-quick1" / "labels"
+    assert read_corrected(new) == sorted(corrected)
+    assert page.js(OVERFLOW, ".swsss-explorer") == []
+    page.screenshot("learn-now")
+    page.js("document.querySelector('.swsss-explorer').focus()")
+    page.keys("b")
+    page.until(lambda: "are the labels of short/labels again" in status(page), "the former labels")
+    page.until(lambda: pictures(page) == before, "the former pictures")
+    assert page.errors() == []
