@@ -2,9 +2,10 @@
 
 import pytest
 from browser import OVERFLOW, Page, needs_browser, shown
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.support.ui import WebDriverWait
 
-from swsss.photos.folder import open_folder
+from swsss.photos.folder import VOCFolder
 from swsss.runs.label_folder import read_corrected, write_corrected
 
 pytest_plugins = ["browser"]
@@ -24,7 +25,7 @@ def status(page):
 @pytest.fixture
 def corrected(project):
     "Two labels that a person corrected, before the explorer is opened."
-    labels, folder = project / "runs" / "short" / "labels", open_folder("demo")
+    labels, folder = project / "runs" / "short" / "labels", VOCFolder(project / "data" / "demo")
     names = [path.stem for path in sorted(labels.glob("weak*.png"))[:2]]
     write_corrected(labels, [(name, folder.labels(name)) for name in names], folder=folder)
     return names
@@ -38,7 +39,9 @@ def test_learn_now_and_back(page, project, lab, browser, corrected):
     names, before = shown(page), pictures(page)
     page.button("Learn now (2)").click()
     page.until(lambda: page.button("Stop").is_displayed(), "learning")
-    WebDriverWait(browser, LONG).until(lambda _: "val with tags: mIoU" in status(page), "val measured")
+    WebDriverWait(browser, LONG, 0.5, [StaleElementReferenceException]).until(
+        lambda _: "val with tags: mIoU" in status(page), "val measured"
+    )
     page.until(lambda: page.all(".swsss-card") and pictures(page) != before, "labels made anew")
     assert shown(page) == names
     assert "changed" in page.text(".swsss-explorer")

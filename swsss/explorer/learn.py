@@ -162,12 +162,13 @@ class QuickLearning:
             self.enough.clear()
             self.reader.submit(_keep_features, paths[0], results.folder, self.enough)
 
-    def _draw(self, new=False):
+    def _draw(self, new: bool):
         "Show the buttons that have a meaning now, and the box once there is something to learn."
         quick = former_labels(self.explorer.results.run) or self.forward
         if new or quick or self.busy:
             self.box.layout.display = None
-        shown = {self.stopper: self.busy, self.back: quick and not self.busy}
+        shown = {self.button: new or self.busy}
+        shown |= {self.stopper: self.busy, self.back: quick and not self.busy}
         shown |= {self.show: self.changes and former_labels(self.explorer.results.run)}
         for widget, wanted in shown.items():
             widget.layout.display = None if wanted else "none"
@@ -191,7 +192,7 @@ class QuickLearning:
         self.busy, self.forward = True, None
         self.stop.clear()
         self.enough.set()
-        self._draw()
+        self._draw(True)
         self.show_status("Reading what was corrected …")
         names = [self.explorer.name] if self.explorer.name else []
         self.thread.submit(self._carefully, results, [*names, *pages.shown], pages.names)
