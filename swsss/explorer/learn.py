@@ -124,7 +124,7 @@ class QuickLearning:
         self.button = button("Learn now", tooltip, self.learn)
         self.stopper = button("■ Stop", "stop learning; nothing is lost", self.stop.set)
         tooltip = "the labels before the network learned, and again those after (B)"
-        self.back = button("⇄ Former labels", tooltip, self.go_back, "b")
+        self.back = button("", tooltip, self.go_back)
         self.show = button("Show what changed", "the most changed first", self.show_changed)
         self.status, layout = widgets.HTML(), widgets.Layout(width="auto")
         style = {"description_width": "auto"}
@@ -173,6 +173,7 @@ class QuickLearning:
         for widget, wanted in shown.items():
             widget.layout.display = None if wanted else "none"
         self.button.disabled = self.busy
+        self.back.description = "⇄ New labels" if self.forward else "⇄ Former labels"
 
     def show_status(
         self,
