@@ -298,6 +298,7 @@ class Explorer:
         self.lock, self.tasks, self.next_poll, self.unsorted = RLock(), [], 0.0, False
         self.name, self.version, self.detail = "", "", None
         self.page_size, self.read_ahead = page_size, {}
+        self.more_keys, self.followers = {}, []  # called on edits and other labels
         self.worker, self.reader = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         self.sorter, self.poller = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         self.keys, self.clock = Keys(handled=KEYS), Clock(going=True)
@@ -390,6 +391,8 @@ class Explorer:
         self.box.children = (*views, self.keys, self.clock, self.correction.editor)
         if self.actions:
             self.actions.follow()
+        for follow in self.followers:
+            follow()
 
     def refresh(self):
         "Sort and filter again, and show the first page."
@@ -565,7 +568,7 @@ class Explorer:
     def _actions(self):
         "{key: action} in the view that is open."
         both = {"n": self.next_unjudged, "Ctrl+z": self.undo}
-        both |= {"Ctrl+Shift+z": self.redo, "Ctrl+y": self.redo}
+        both |= {"Ctrl+Shift+z": self.redo, "Ctrl+y": self.redo} | self.more_keys
         verdicts = {"a": "accepted", "r": "rejected", "u": ""}
         both |= {key: lambda v=v: self.judge(v) for key, v in verdicts.items()}
         if self.name:
@@ -574,6 +577,15 @@ class Explorer:
         moves = {"ArrowLeft": lambda: self.pages.turn(-1), "ArrowRight": self.pages.turn}
         actions = both | moves | {"Ctrl+a": self.select_all, "Escape": self._select_none}
         return actions | ({"o": self.overview.flip} if self.overview else {})
+
+    def add_key(
+        self,
+        key: str,  # as `Keys` names it
+        action: Callable,  # called without arguments
+    ):
+        "Add a key that does the same in both views."
+        self.more_keys[key] = action
+        self.keys.handled = [*self.keys.handled, key]
 
     def wait(self):
         "Return when everything in the background is done."
@@ -737,6 +749,8 @@ class Explorer:
             self.history.wrote([self.name])
             self.open(self.name)
             self._show_status(done)
+        for follow in self.followers:
+            follow()
 
     def _move_in_history(self, go, word):
         try:

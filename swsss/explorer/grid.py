@@ -135,6 +135,7 @@ class Pages:
         opened: Callable,  # called with a name when a thumbnail is clicked
     ):
         self.gallery, self.size, self.lock, self.drawn = gallery, size, gallery.lock, {}
+        self.marks = {}  # name -> text beside the score
         self.thumbs = Thumbnails(gallery.folder, gallery.label_dir)
         self.grid, self.text, self.legend = ThumbGrid(), widgets.HTML(), widgets.HTML()
         self.names, self.name_set, self.number, self.sort = [], set(), 0, "name"
@@ -243,5 +244,6 @@ class Pages:
     def _item(self, name, jpeg, error):
         gallery, strong = self.gallery, bool(self.gallery.table.at[name, "strong"])
         tags, score = ", ".join(gallery.tag_names(name)), score_text(gallery, name, self.sort)
+        score = " · ".join(filter(None, [score, self.marks.get(name)]))
         item = {"name": name, "jpeg": jpeg, "error": error, "score": score, "tags": tags}
         return item | {"strong": strong, "corrected": name in gallery.corrected}

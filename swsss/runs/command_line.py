@@ -122,6 +122,7 @@ COMMANDS = {
         "make_labels",
         "write a mask for every photo of a run's folder, or of any folder of photos",
     ),
+    "learn": ("learn_quickly", "let a run go on learning from corrected labels, in half a minute"),
     "retrain": ("retrain", "train one network that needs no tags, on masks and labels"),
     "evaluate": ("evaluate", "measure the mIoU of a network"),
     "export": (

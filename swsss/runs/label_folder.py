@@ -8,7 +8,7 @@ __all__ = ['SCORE_COLUMNS', 'VERDICTS', 'JUDGEMENT_COLUMNS', 'MAX_NOTE', 'AS_MAS
            'label_version', 'claim_label_folder', 'read_scores', 'append_score', 'write_scores', 'read_judgements',
            'Judgements', 'write_corrected', 'restore_network_label', 'changed_photos', 'check_label', 'import_labels',
            'usable_labels', 'require_classes', 'stage2_folder', 'labels_of', 'verified_labels', 'keep_as_masks',
-           'write_pseudo_labels']
+           'begin_label_folder', 'carry_over', 'write_pseudo_labels']
 
 # %% ../../nbs/runs/22_label_folder.ipynb #3dcda6ef
 import csv
@@ -19,6 +19,7 @@ import os
 import re
 import shutil
 import sys
+import threading
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
@@ -48,6 +49,7 @@ from swsss.photos.files import (
     project_path,
     read_json,
     remove_leftovers,
+    temporary_path,
     write_json,
     write_whole,
 )
@@ -920,6 +922,61 @@ def keep_as_masks(
         )
     return before
 
+# %% ../../nbs/runs/22_label_folder.ipynb #7732057a
+def begin_label_folder(
+    label_dir: Path,  # not there yet; its folder is
+    former: Path,  # a label folder, which stays as it is
+    classes: list[str],  # background first
+) -> None:
+    "Copy labels, verdicts and scores, all or nothing; any network may make the labels anew."
+    remove_leftovers(Path(label_dir).parent)
+    unfinished = temporary_path(label_dir)
+    try:
+        with hold_folder(former):
+            aside = shutil.ignore_patterns(".*", _KEPT, "overlays")
+            shutil.copytree(former, unfinished, ignore=aside)
+        write_json(unfinished / "labels.json", {"imported": True, "classes": list(classes)})
+        unfinished.rename(label_dir)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _bring(label_dir: Path, name: str, path: Path) -> bool:
+    "Put a person's label from elsewhere in place, under the lock, unless a later one is there."
+    there, about = label_maker(label_dir, name), read_about(path)
+    if label_version(label_dir, name) == file_digest(path):
+        return False
+    if there and there.made_by == "person" and there.time >= str(about.get("time", "")):
+        return False
+    _make_room(label_dir, name)
+    write_whole(_label_path(label_dir, name), partial(shutil.copyfile, path))
+    _list_corrected(label_dir, add=[name])
+    return True
+
+
+def carry_over(
+    source: Path,  # a label folder, which stays as it is
+    label_dir: Path,  # another one of the same photos
+) -> list[str]:  # names whose labels were put in place
+    "Take along a person's labels, and the verdicts on labels that are the same in both folders."
+    brought, rows = [], read_judgements(source)
+    for name in read_corrected(source):
+        with hold_folder(label_dir):
+            brought += [name] * _bring(label_dir, name, _label_path(source, name))
+    with hold_folder(label_dir):
+        there = read_judgements(label_dir)
+        rows = {
+            name: row
+            for name, row in rows.items()
+            if row["time"] > there.get(name, row)["time"] or name not in there
+        }
+        same = {
+            name for name in rows if label_version(label_dir, name) == label_version(source, name)
+        }
+        if same:
+            _write_judgements(label_dir, there | {name: rows[name] for name in sorted(same)})
+    return brought
+
 # %% ../../nbs/runs/22_label_folder.ipynb #0f11e023
 def _tags_of(folder: VOCFolder | PhotoFolder, name: str) -> list[int] | None:
     "The tags of an image, as a label keeps them."
@@ -955,8 +1012,9 @@ def _not_done(
     photos = _photo_digests(folder, [name for name, about in abouts.items() if about])
     for name in names:
         if about := abouts[name]:
-            made_from = about.get("network"), about.get("photo"), about.get("tags")
-            done = made_from == (network, photos.get(name, ""), _tags_of(folder, name))
+            made_from = about.get("photo"), about.get("tags")
+            done = about.get("network") == network or _is_accepted(label_dir, name)
+            done = done and made_from == (photos.get(name, ""), _tags_of(folder, name))
         else:  # of an earlier version
             path = _label_path(label_dir, name)
             done = name in scored and not _is_of_another_size(path, folder.image_path(name))
@@ -965,12 +1023,27 @@ def _not_done(
     return missing
 
 
+def _is_accepted(label_dir: Path, name: str) -> bool:
+    "Whether a person accepted the label that is there."
+    row = _cached(_judgements_in, Path(label_dir) / "judgements.csv").get(name, {})
+    return row.get("verdict") == "accepted" and _is_of_this_label(label_dir, row)
+
+
+def _stays(label_dir: Path, name: str, about: dict) -> bool:
+    "Whether a person accepted another network's label of this photo and these tags."
+    there = read_about(_label_path(label_dir, name))
+    same = all(there.get(key) == about[key] for key in ("photo", "tags"))
+    return same and there.get("network") != about["network"] and _is_accepted(label_dir, name)
+
+
 def _put_networks(label_dir: Path, name: str, labels: np.ndarray, about: dict) -> str:
-    "Write a network's label; 'left' or 'moved' where one of an unknown maker was in its place."
+    "Write a network's label; 'left', 'moved' or 'accepted' where another was in its place."
     with hold_folder(label_dir, 600):
         path, networks = _label_path(label_dir, name), network_label(label_dir, name)
         there = label_maker(label_dir, name)
         by, found = there.made_by if there else "", ""
+        if by == "network" and _stays(label_dir, name, about):
+            return "accepted"  # while the network was at work
         if there:
             _tie_verdicts(label_dir)
         if by == "unknown":
@@ -1056,8 +1129,9 @@ def write_pseudo_labels(
     as_published: bool = False,  # the run's, of that weight
     strong: list[str] = (),  # names whose masks the run learned from
     progress: bool = True,
+    stop: threading.Event | None = None,  # once it is set, no more are labelled
     **settings,  # other than SETTINGS
-) -> pd.DataFrame:  # the scores, in the order of `names`; without those that could not be read
+) -> pd.DataFrame:  # the scores, in the order of `names`; without those that have no label
     "Label `names` within their tags; resumes with what is missing."
     settings, label_dir = {**SETTINGS, **settings}, Path(label_dir)
     if settings["crf"]:
@@ -1075,6 +1149,8 @@ def write_pseudo_labels(
     if len(missing) < len(names):
         print(f"{len(names) - len(missing)} of {len(names)} labels are there already")
     for name, image, photo in _readable(folder, missing, progress):
+        if stop is not None and stop.is_set():
+            break
         tags = folder.tags(name)
         labels, confidence = predict_labels(model, image, tags, **settings)
         row = {"strong": name in strong, "confidence": float(confidence)}

@@ -29,6 +29,7 @@ def evaluate_once(
     folder: VOCFolder,
     with_tags: bool,
     images: str = "val",  # which list
+    confusion=None,  # (C, C) that was counted just so; None: count it where nothing is kept
     **settings,  # other than `SETTINGS`
 ) -> dict:  # the entry: what was measured how, `miou`, `counted` classes, `iou` of each
     "Measure a network, or read what was measured the same way before."
@@ -50,7 +51,8 @@ def evaluate_once(
     same = [name for name, entry in kept.items() if how.items() <= (before | entry).items()]
     if same:
         return kept[same[0]]
-    confusion = evaluate_network(model, folder, folder.listed(images), with_tags, **settings)
+    if confusion is None:
+        confusion = evaluate_network(model, folder, folder.listed(images), with_tags, **settings)
     kept[key] = summary(confusion, folder.classes, **how)
     write_json(path, kept)
     usual = settings["scales"] == [1.0] and settings["flip"] and not settings["crf"]
