@@ -28,7 +28,7 @@ from torch.nn import functional as F
 from ..method.augment import normalise, reduced
 from ..method.batches import epoch_indices, repeat_factors
 from ..method.evaluate import confusion_matrix, iou_of_counts
-from ..method.model import DeepLabV3Plus, load_network, save_checkpoint
+from ..method.model import SegmentationNetwork, load_network, save_checkpoint
 from ..method.pct import Losses, supervised_losses
 from ..method.predict import parse_scales, predict_labels, working_photo
 from ..method.recipe import Recipe
@@ -118,7 +118,7 @@ class Example(NamedTuple):
 
 
 def read_example(
-    network: DeepLabV3Plus,
+    network: SegmentationNetwork,
     folder: VOCFolder,  # whose labels are masks, or labels that count as masks
     name: str,  # of an image
 ) -> Example:
@@ -167,14 +167,14 @@ _EXAMPLES_IN_MEMORY = 512
 
 
 def decoder_of(
-    network: DeepLabV3Plus,
+    network: SegmentationNetwork,
 ) -> nn.ModuleList:  # all but the backbone and the tag classifier
     "The parts of a network that go on learning."
-    return nn.ModuleList([network.aspp, network.shortcut, network.fuse, network.classifier])
+    return nn.ModuleList([network.decoder(), network.classifier])
 
 
 def logits_of_photos(
-    network: DeepLabV3Plus,
+    network: SegmentationNetwork,
     photos: list[np.ndarray],  # (h, w, 3) uint8, of any sizes
 ) -> torch.Tensor:  # (N, C, H, W); 0 below and right of a photo that is smaller
     "The logits of photos of different sizes, those of one size in one pass."
@@ -191,7 +191,7 @@ def logits_of_photos(
 
 
 def batch_losses(
-    network: DeepLabV3Plus,
+    network: SegmentationNetwork,
     examples: list[Example],
     mirrored: list[bool],  # for each
     recipe: Recipe,  # of the whole training: its losses
@@ -212,7 +212,7 @@ def batch_losses(
 
 
 def learn_decoder(
-    network: DeepLabV3Plus,  # its decoder learns, in place
+    network: SegmentationNetwork,  # its decoder learns, in place
     read: Callable,  # name -> Example
     drawn: list[str],  # names, in the order in which they are learned from
     recipe: Recipe,  # of the whole training
@@ -227,7 +227,9 @@ def learn_decoder(
     optimizer = torch.optim.AdamW(weights, lr, weight_decay=recipe.optimizer.weight_decay)
     decay = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: (1 - step / steps) ** 0.9)
     rng, losses = np.random.default_rng([seed, 1]), []
-    network.eval().dropout.train()
+    network.eval()
+    for part in decoder_of(network).modules():
+        part.train(isinstance(part, nn.Dropout))
     for step in range(steps):
         if stop is not None and stop.is_set():
             raise InterruptedError("Stopped; nothing was changed.")
@@ -247,7 +249,7 @@ def learn_decoder(
 def _write_run(
     path: Path,  # a folder, not named yet
     base: Path,  # the whole training
-    network: DeepLabV3Plus,
+    network: SegmentationNetwork,
     folder: VOCFolder,
     quick: dict,  # where the network comes from, for JSON
     losses: list[Losses],
@@ -341,7 +343,7 @@ def label_again(
     folder: VOCFolder,
     names: list[str],  # images to label, in this order
     settings: dict,  # of `label_settings`
-    network: DeepLabV3Plus | None = None,  # of the run; None: load it
+    network: SegmentationNetwork | None = None,  # of the run; None: load it
     stop: threading.Event | None = None,  # once it is set, no more are labelled
     progress: bool = False,  # show a bar
 ) -> pd.DataFrame:  # the scores, as of `write_pseudo_labels`
@@ -390,7 +392,7 @@ _DRAWS = 1000
 def val_counts(
     run: Path,  # a run folder
     folder: VOCFolder,
-    network: DeepLabV3Plus | None = None,  # of the run; None: load it
+    network: SegmentationNetwork | None = None,  # of the run; None: load it
     stop: threading.Event | None = None,  # once it is set, `InterruptedError`
 ) -> np.ndarray:  # (N, 3, C) int64 a photo of val: right, in the mask, in the label
     "Pixels of each photo of val, labelled within its tags at one scale; kept in the run folder."
