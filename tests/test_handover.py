@@ -58,7 +58,7 @@ def test_out_as_coco_corrected_and_in_again(home):
 @pytest.mark.parametrize(
     ("parameters", "says"),
     [
-        ({"format": "yolo"}, "format='yolo': it can be 'voc', 'cvat'"),
+        ({"format": "via"}, "format='via': it can be 'voc', 'cvat'"),
         ({"read": "torn.json"}, "torn.json is damaged and cannot be read"),
         ({"data": ""}, "whose photos are these?"),
     ],

@@ -36,11 +36,15 @@ def labels(results):
     return results.labels
 
 
+OPENED = []  # explorers of this process
+
+
 class Tab:
     "A person with an explorer in a browser's tab."
 
     def __init__(self, results):
         self.explorer, self.said, self.theirs, self.version = Explorer(results, page_size=6), "", None, None
+        OPENED.append(self.explorer)
         self.explorer.controls.sort.value = "name"
         self.explorer.correction.editor.send = self.hear
 
@@ -91,6 +95,16 @@ class Tab:
 @pytest.fixture
 def tabs(results):
     return Tab(results), Tab(results)
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    "Nothing of a tab runs on: a network that it loads would draw random numbers while the next test trains."
+    yield
+    while OPENED:
+        explorer = OPENED.pop()
+        for pool in (explorer.worker, explorer.reader, explorer.sorter, explorer.poller):
+            pool.shutdown(cancel_futures=True)
 
 
 def drawn(labels, name, index):

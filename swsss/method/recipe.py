@@ -76,6 +76,7 @@ class NetworkRecipe:
     @field_validator("freeze", mode="before")
     @classmethod
     def _stages(cls, freeze):
+        freeze = _with_exponent(freeze)
         if (type(freeze) is int and 0 <= freeze < 2**63) or freeze == "all":
             return freeze
         shown = str(freeze)[:20]

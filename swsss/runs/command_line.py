@@ -93,7 +93,7 @@ def notebook_options(
     own = {}
     for cell in cells[: last + 1]:
         own |= options_in(cell.source)
-    fields = recipe_options() if "fields=GROUPS" in cells[last].source else {}
+    fields = recipe_options() if "Parameters(GROUPS)" in cells[last].source else {}
     for name in own.keys() & fields.keys():  # what the notebook calls None is the recipe's default
         own[name] = Option(fields[name].default, own[name].help or fields[name].help)
     return own | {name: option for name, option in fields.items() if name not in own}
