@@ -239,7 +239,9 @@ class Page:
         self.driver.find_element(By.XPATH, "//li[@role='menuitem'][.//div[text()='Run']]").click()
         path = "//li[@data-command='runmenu:run-all']"
         self.until(lambda: self.driver.find_elements(By.XPATH, path), "the Run menu")[0].click()
-        self.until(lambda: "[*]" in self.text(".jp-Notebook") or "[1]" in self.text(".jp-Notebook"), "a running cell")
+        # an explorer that is there already has scrolled the first cells out of the page
+        running = lambda: re.search(r"\[(\*|\d+)\]", self.text(".jp-Notebook")) or self.all(".swsss-explorer")  # noqa: E731
+        self.until(running, "a running cell")
 
     def ready(self):
         "An idle kernel for two seconds; JupyterLab may first ask which one, where it opened the file before its list."

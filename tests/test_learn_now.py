@@ -1,12 +1,14 @@
 "Learn now in a browser: after two corrections the page of labels is made anew, and B brings the former one back."
 
+import shutil
+
 import pytest
 from browser import OVERFLOW, Page, needs_browser, shown
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.support.ui import WebDriverWait
 
 from swsss.photos.folder import VOCFolder
-from swsss.runs.label_folder import read_corrected, write_corrected
+from swsss.runs.label_folder import read_corrected, restore_network_label, write_corrected
 
 pytest_plugins = ["browser"]
 pytestmark = needs_browser
@@ -33,7 +35,11 @@ def corrected(project):
     labels, folder = project / "runs" / "short" / "labels", VOCFolder(project / "data" / "demo")
     names = [path.stem for path in sorted(labels.glob("weak*.png"))[:2]]
     write_corrected(labels, [(name, folder.labels(name)) for name in names], folder=folder)
-    return names
+    yield names
+    for name in names:
+        restore_network_label(labels, name)
+    for run in (project / "runs").glob("short-quick*"):
+        shutil.rmtree(run)
 
 
 def test_learn_now_and_back(page, project, lab, browser, corrected):
