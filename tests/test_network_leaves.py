@@ -18,7 +18,7 @@ from PIL import Image
 from run_notebook_command import ROOT
 
 import swsss
-from swsss.method.model import DeepLabV3Plus, save_checkpoint
+from swsss.method.model import DeepLabV3Plus, save_checkpoint, segmentation_network
 from swsss.method.recipe import Recipe
 from swsss.photos.demo import draw_demo
 
@@ -39,7 +39,7 @@ def patches(size, seed=0):
 def made_up(path, backbone, **config):
     "A network that never learned, as decided as one that did."
     torch.manual_seed(0)
-    network = DeepLabV3Plus(len(CLASSES), backbone, "none", channels=16, **config)
+    network = segmentation_network(len(CLASSES), backbone, "none", channels=16, **config)
     with torch.no_grad():
         network.classifier.weight *= 100
         seen = torch.from_numpy(patches((96, 120)).copy()).permute(2, 0, 1)[None] / 64 - 2
@@ -154,6 +154,17 @@ def test_torch_export_gives_the_labels_of_the_network(tmp_path):
         given = torch.tensor([tags is not None, *(name in (tags or ()) for name in CLASSES[1:])])
         labels = program(torch.from_numpy(photo), given)[0].numpy()
         assert np.mean(labels == net.labels(photo, tags, refine=False)) >= AGREE
+
+
+def test_a_plain_transformer_leaves_for_photos_of_one_size(tmp_path):
+    net = made_up(tmp_path / "net.safetensors", "test_vit", longest_side=96)
+    with pytest.raises(ValueError, match=r"test_vit resamples .* which ONNX cannot: export NAME\.pt2"):
+        net.export(tmp_path / "net.onnx")
+    assert not (tmp_path / "net.onnx").exists()
+    photo = patches((60, 90)).copy()
+    program = torch.export.load(net.export(tmp_path / "net.pt2", size=(60, 90))).module()
+    labels = program(torch.from_numpy(photo), torch.zeros(len(CLASSES), dtype=bool))[0].numpy()
+    assert np.mean(labels == net.labels(photo, refine=False)) >= AGREE
 
 
 def test_a_backbone_that_a_trace_does_not_hold_is_refused(tmp_path, monkeypatch):

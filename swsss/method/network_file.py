@@ -20,7 +20,7 @@ from torch import nn
 
 from .. import __version__
 from .augment import smallest_side, working_size
-from .model import TAG_CLASSIFIER_SIDE, resize, tag_prior_bias
+from .model import DPT, TAG_CLASSIFIER_SIDE, resize, tag_prior_bias
 from ..photos.files import write_whole
 from ..photos.images import MAX_SIDE
 from ..photos.lists import short
@@ -205,7 +205,7 @@ def _check_request(path: Path, size) -> None:
 
 
 def export_network(
-    network: nn.Module,  # a DeepLabV3Plus on any device; stays as it is
+    network: nn.Module,  # of `segmentation_network`, on any device; stays as it is
     classes: list[str],  # names of its classes, background first
     path: str | Path,  # NAME.onnx or NAME.pt2, written whole or not at all
     size: tuple[int, int] | None = None,  # (height, width) of the photos that a .pt2 takes
@@ -213,6 +213,11 @@ def export_network(
     "A network from photo to labels, as one file that needs no swsss."
     path = Path(path)
     _check_request(path, size)
+    if path.suffix == ".onnx" and isinstance(network, DPT):
+        raise ValueError(
+            f"{path}: {network.config['backbone']} resamples the positions of its patches for each "
+            "size of a photo, which ONNX cannot: export NAME.pt2, for photos of one size."
+        )
     graph = PhotoToLabels(deepcopy(network).cpu()).eval().to(memory_format=torch.contiguous_format)
     write = partial(_WRITERS[path.suffix], graph, _about(network, classes), size)
     with torch.no_grad(), warnings.catch_warnings():
