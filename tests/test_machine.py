@@ -7,11 +7,14 @@ import sys
 import time
 from functools import partial
 
+import loky
 import pytest
 from run_folder import at_step, die, go_on, results, rows, train
 from safetensors.torch import load
 
+from swsss.method.recipe import Recipe
 from swsss.photos.folder import VOCFolder
+from swsss.runs.training import load_batches, networks_to_train
 
 TRAIN = """
 import torch
@@ -87,3 +90,14 @@ def test_bookkeeping_may_change_when_a_run_goes_on(demo, whole, tmp_path, change
     for name in ("hybrid.safetensors", "pseudo.safetensors"):
         tensors, others = load(ours[name]), load(theirs[name])
         assert all(tensors[key].equal(others[key]) for key in others)
+
+
+def test_no_more_loader_workers_than_cores(demo, monkeypatch):
+    "PyTorch warns of more at the start of each phase."
+    recipe, folder = Recipe.demo(**{**QUICK, "workers": 4}), VOCFolder(demo)
+    strong, weak = folder.listed("train"), folder.listed("trainaug")
+    network = networks_to_train(recipe, folder.num_classes)["hybrid"]
+    for cores, workers in ((1, 1), (3, 3), (8, 4)):
+        monkeypatch.setattr(loky, "cpu_count", lambda cores=cores: cores)
+        loader = load_batches(folder, strong, weak, recipe, network, recipe.phases(len(strong))[0])
+        assert loader.num_workers == workers

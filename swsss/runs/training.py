@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
+import loky
 import numpy as np
 import torch
 from torch import nn
@@ -186,7 +187,8 @@ def load_batches(
     pseudo_labels: Path | None = None,  # labels of the weak images, in a round
 ) -> DataLoader:  # a `Batch` an iteration, from `start` to the phase's end
     "Paired batches; methods without image-level labels draw no weak images."
-    batches, workers = recipe.batches, recipe.bookkeeping.workers
+    batches = recipe.batches
+    workers = min(recipe.bookkeeping.workers, loky.cpu_count())  # of more, PyTorch warns
     side = batches.longest_side
     side = side if phase.crop else smallest_side(side, TAG_CLASSIFIER_SIDE)
     check_shared_memory(phase.crop or (side, side), phase.num_strong + phase.num_weak, workers)
