@@ -185,7 +185,7 @@ def _write_pt2(
 _WRITERS = {".onnx": _write_onnx, ".pt2": _write_pt2}
 
 
-def _check_request(path: Path, size) -> None:
+def _check_request(path: Path, size, network: nn.Module) -> None:
     "One sentence where a network cannot leave in this way, before any work."
     if path.suffix not in _WRITERS:
         raise ValueError(f"{path}: a network leaves as .onnx, or as .pt2 (torch.export)")
@@ -202,6 +202,11 @@ def _check_request(path: Path, size) -> None:
     missing = [name for name in ("onnx", "onnxruntime") if not find_spec(name)]
     if path.suffix == ".onnx" and missing:
         raise ImportError(f"{path} needs {' and '.join(missing)}: pip install 'swsss[onnx]'")
+    if path.suffix == ".onnx" and isinstance(network, DPT):
+        raise ValueError(
+            f"{path}: {network.config['backbone']} resamples the positions of its patches for each "
+            "size of a photo, which ONNX cannot: export NAME.pt2, for photos of one size."
+        )
 
 
 def export_network(
@@ -212,12 +217,7 @@ def export_network(
 ) -> Path:  # of the file
     "A network from photo to labels, as one file that needs no swsss."
     path = Path(path)
-    _check_request(path, size)
-    if path.suffix == ".onnx" and isinstance(network, DPT):
-        raise ValueError(
-            f"{path}: {network.config['backbone']} resamples the positions of its patches for each "
-            "size of a photo, which ONNX cannot: export NAME.pt2, for photos of one size."
-        )
+    _check_request(path, size, network)
     graph = PhotoToLabels(deepcopy(network).cpu()).eval().to(memory_format=torch.contiguous_format)
     write = partial(_WRITERS[path.suffix], graph, _about(network, classes), size)
     with torch.no_grad(), warnings.catch_warnings():
