@@ -780,7 +780,7 @@ def log_miou(
     miou: float,
 ) -> None:
     "Show a measured mIoU in TensorBoard, at the run's last iteration."
-    if (Path(run) / "finished.json").is_file():
+    if is_finished(run):
         with SummaryWriter(run) as events:
             events.add_scalar(tag, miou, read_recipe(run)["iterations"])
 
