@@ -42,7 +42,7 @@ from swsss.method.refine import (
     guided_probabilities,
     load_crf,
 )
-from ..photos.files import project_path
+from ..photos.files import project_path, read_ahead, reading_threads
 from ..photos.folder import VOCFolder
 from ..photos.images import LARGE_PIXELS, overlay, plain, read_image, voc_palette
 from ..photos.new_photos import PhotoFolder
@@ -703,10 +703,12 @@ def evaluate_network(
     if settings["crf"]:
         load_crf()
 
+    threads = reading_threads(next(model.parameters()).device)
+    images = read_ahead(folder.image, names, threads)
+
     def labels_of(name):
-        return predict_labels(
-            model, folder.image(name), folder.tags(name) if with_tags else None, **settings
-        )[0]
+        tags = folder.tags(name) if with_tags else None
+        return predict_labels(model, next(images)[1], tags, **settings)[0]
 
     return evaluate_labels(labels_of, folder, names, progress=progress)
 

@@ -188,7 +188,8 @@ class SelfTrainingRecipe:
 class Bookkeeping:
     "What changes nothing that is learned, so that it may differ when a run resumes."
 
-    workers: _Whole = 2  # processes that load images
+    # processes that load images; None: 2, with a GPU one a core, 8 at most
+    workers: _Whole | None = None
     log_every: _Count = 20  # iterations between rows of metrics.csv
     save_every: _Count = 1000  # iterations between checkpoints
     snapshots: _Whole = 8  # weak images whose label maps are kept during training

@@ -29,6 +29,7 @@ from swsss.method.loss import (
 from .pct import Losses
 from .predict import FLIP_BATCH_PIXELS, batch_logits, working_photo
 from .refine import colour_logits, fit_colour_model
+from ..photos.files import read_ahead, reading_threads
 from ..photos.folder import VOCFolder
 from ..photos.images import IGNORE_INDEX, write_pseudo_label
 
@@ -134,6 +135,19 @@ MOST_IMAGES = 16  # photos that go through the network at once; larger ones fewe
 MOST_WAITING = 64  # photos that wait for others of their size
 
 
+def _photos(
+    network: nn.Module,
+    folder: VOCFolder,
+    names: Iterable[str],
+) -> Iterator[tuple[str, np.ndarray]]:  # name, (h, w, 3) uint8
+    "Photos at the working size, in order."
+
+    def read(name):
+        return working_photo(network, folder.image(name))
+
+    return read_ahead(read, names, reading_threads(next(network.parameters()).device))
+
+
 def _batches(
     network: nn.Module,
     folder: VOCFolder,
@@ -141,8 +155,7 @@ def _batches(
 ) -> Iterator[list[tuple[str, np.ndarray]]]:  # (name, photo at the working size) of one size
     "Photos of one size together, the same for the same names."
     waiting = {}
-    for name in names:
-        photo = working_photo(network, folder.image(name))
+    for name, photo in _photos(network, folder, names):
         same = waiting.setdefault(photo.shape, [])
         same.append((name, photo))
         if len(same) >= min(MOST_IMAGES, FLIP_BATCH_PIXELS // photo[..., 0].size):
@@ -221,11 +234,8 @@ def write_round_labels(
 ) -> None:
     "Write pseudo labels of weak images, within their tags, at the working size."
     missing, seen = {name for name in weak if not (path / f"{name}.png").is_file()}, seen or {}
-    known = (
-        (name, working_photo(network, folder.image(name)), seen[name])
-        for name in weak
-        if name in seen and name in missing
-    )
+    kept = [name for name in weak if name in seen and name in missing]
+    known = ((name, photo, seen[name]) for name, photo in _photos(network, folder, kept))
     others = _own_logits(network, folder, (n for n in weak if n not in seen), missing)
     bar = tqdm(itertools.chain(known, others), path.name, len(weak), disable=None, leave=False)
     for name, photo, logits in bar:

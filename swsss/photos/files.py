@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SETTLED_NS', 'project_path', 'find_notebook', 'temporary_path', 'write_whole', 'remove_leftovers', 'write_json',
-           'read_json', 'file_digest', 'change_stamp', 'is_settled', 'find_device']
+           'read_json', 'file_digest', 'change_stamp', 'is_settled', 'find_device', 'reading_threads', 'read_ahead']
 
 # %% ../../nbs/photos/00_files.ipynb #cd40ab12
 import errno
@@ -16,7 +16,9 @@ import secrets
 import shutil
 import socket
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from configparser import ConfigParser
 from configparser import Error as ConfigError
 from contextlib import suppress
@@ -211,3 +213,35 @@ def find_device():  # -> torch.device
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+# %% ../../nbs/photos/00_files.ipynb #7a5726e2
+def reading_threads(
+    device,  # torch.device, or its name
+) -> int:
+    "Threads that `read_ahead` may use beside a network on this device."
+    on_cpu = str(device).startswith("cpu")
+    return 0 if on_cpu else min(8, os.cpu_count() or 1)
+
+
+def read_ahead(
+    read: Callable,  # name -> what is read; from several threads at once
+    names: Iterable[str],
+    threads: int = 0,  # that read twice as many names ahead; 0: each is read when it is wanted
+) -> Iterator[tuple[str, Any]]:  # name and what was read, in order; an error at its name's turn
+    "Read names one after the other, some of them ahead."
+    if not threads:
+        yield from ((name, read(name)) for name in names)
+        return
+    waiting = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for name in names:
+                waiting.append((name, pool.submit(read, name)))
+                if len(waiting) > 2 * threads:
+                    name, one = waiting.popleft()
+                    yield name, one.result()
+            while waiting:
+                name, one = waiting.popleft()
+                yield name, one.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)

@@ -47,7 +47,9 @@ from swsss.photos.files import (
     file_digest,
     is_settled,
     project_path,
+    read_ahead,
     read_json,
+    reading_threads,
     remove_leftovers,
     temporary_path,
     write_json,
@@ -1062,14 +1064,24 @@ def _put_networks(label_dir: Path, name: str, labels: np.ndarray, about: dict) -
         return found.replace("same", "")
 
 
-def _readable(folder, names: list[str], progress: bool) -> Iterator[tuple[str, np.ndarray, str]]:
+def _readable(
+    folder, names: list[str], progress: bool, threads: int = 0
+) -> Iterator[tuple[str, np.ndarray, str]]:
     "Names, photos and the digests of their files, with a progress bar; unreadable ones are named."
     seconds = 0.5 if sys.stdout.isatty() else 5
-    for name in tqdm(names, "labels", disable=not progress, file=sys.stdout, mininterval=seconds):
+
+    def read(name):
         try:
-            yield name, *_photo(folder, name)
+            return _photo(folder, name)
         except (OSError, ValueError) as error:
-            tqdm.write(f"Left out: {error}", file=sys.stdout)
+            return error
+
+    bar = tqdm(names, "labels", disable=not progress, file=sys.stdout, mininterval=seconds)
+    for name, found in read_ahead(read, bar, threads):
+        if isinstance(found, Exception):
+            tqdm.write(f"Left out: {found}", file=sys.stdout)
+        else:
+            yield name, *found
 
 
 def _photo(folder, name: str) -> tuple[np.ndarray, str]:
@@ -1148,7 +1160,8 @@ def write_pseudo_labels(
     missing, found, strong = _not_done(label_dir, folder, names, network), {}, set(strong)
     if len(missing) < len(names):
         print(f"{len(names) - len(missing)} of {len(names)} labels are there already")
-    for name, image, photo in _readable(folder, missing, progress):
+    threads = reading_threads(next(model.parameters()).device)
+    for name, image, photo in _readable(folder, missing, progress, threads):
         if stop is not None and stop.is_set():
             break
         tags = folder.tags(name)
