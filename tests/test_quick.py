@@ -27,7 +27,7 @@ from swsss.runs.label_folder import (
 )
 from swsss.runs.quick import label_again, label_settings, learn_quickly
 from swsss.runs.run_folder import Run, masks_of
-from swsss.runs.training import networks_to_train
+from swsss.runs.training import networks_to_train, train
 
 STEPS, PATIENCE = 8, 300  # seconds
 # what is there when it is killed: learning, written, labels copied, some of them made anew
@@ -128,3 +128,14 @@ def test_people_go_on_meanwhile(mine):
         assert verdicts.verdict(name) in ("accepted", ""), name
         if verdicts.verdict(name) == "":
             assert (labels / f"{name}.png").read_bytes() != kept[name]
+
+
+def test_no_training_goes_on_in_a_quick_run(mine):
+    "It is refused in one sentence, and nothing in the folder changes."
+    root, run, _ = mine
+    folder = VOCFolder(root)
+    new = learn_quickly(run, steps=1, device="cpu")
+    before, recipe = bytes_below(new), Recipe.demo(method="cce", split=4, workers=0)
+    with pytest.raises(ValueError, match=r"mine-quick1 was made by quick learning from mine .* pass another name"):
+        train(recipe, folder, folder.listed("train"), new, "cpu")
+    assert bytes_below(new) == before and not (new / "resume").exists()

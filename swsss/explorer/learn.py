@@ -20,7 +20,7 @@ from .results import Results, find_results
 from .widgets import button, row
 from ..method.model import load_network
 from ..method.predict import ONE_SCALE_SIDE
-from ..photos.files import file_digest, read_json
+from ..photos.files import file_digest
 from ..photos.folder import VOCFolder
 from ..runs.features import keep_features, runs_around
 from ..runs.label_folder import begin_label_folder, carry_over
@@ -36,7 +36,7 @@ from swsss.runs.quick import (
     val_counts,
     whole_training,
 )
-from ..runs.run_folder import masks_of, networks_of, short_name
+from ..runs.run_folder import masks_of, networks_of, quick_origin, short_name
 
 # %% ../../nbs/explorer/40_learn.ipynb #40a00006
 CHANGED = 0.02  # part of a label's pixels that differ: less is not marked
@@ -73,7 +73,7 @@ def former_labels(
     run: Path | None,  # a run folder
 ) -> Path | None:  # a label folder; None: quick learning did not make the run
     "The labels that a quick network's labels were made anew from."
-    about = read_json(run / "run.json", {}).get("quick") if run else None
+    about = quick_origin(run) if run else {}
     former = Path(about["labels"]) if about else None
     return former if former and former.is_dir() else None
 
@@ -155,7 +155,7 @@ class QuickLearning:
     def _read_ahead(self):
         "Compute the features of all photos in the background, once for each network."
         paths, results = list(self.explorer.networks.paths.values()), self.explorer.results
-        quick = read_json(results.run / "run.json", {}).get("quick", {})
+        quick = quick_origin(results.run)
         base = results.run.with_name(quick.get("run", results.run.name))  # whose backbone it has
         if paths and self.read_for != base and not self.busy:
             self.read_for = base

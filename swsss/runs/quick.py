@@ -52,6 +52,7 @@ from swsss.runs.run_folder import (
     is_trained,
     masks_of,
     networks_of,
+    quick_origin,
     read_recipe,
 )
 
@@ -60,8 +61,8 @@ def whole_training(
     run: Path,  # a run folder
 ) -> Path:  # a run folder; the same, unless quick learning made it
     "The run whose decoder quick learning goes on from."
-    about = read_json(Path(run) / "run.json", {}).get("quick")
-    if about is None:
+    about = quick_origin(run)
+    if not about:
         return Path(run)
     base = Path(run).parent / about["run"]
     if not is_trained(base):

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['SECONDS_BETWEEN_CHECKPOINTS', 'without_secrets', 'environment', 'differences', 'pack_state', 'unpack_state',
-           'read_old_state', 'run_classes', 'add_advice', 'miou_tag', 'changes', 'copy_whole', 'is_finished', 'Run',
-           'list_runs', 'is_trained', 'is_stage2', 'is_stage1', 'newest_run', 'find_run', 'short_name', 'read_recipe',
-           'data_of', 'read_metrics', 'find_snapshots', 'masks_of', 'cpu_seconds', 'networks_of', 'log_miou', 'load']
+           'read_old_state', 'quick_origin', 'run_classes', 'add_advice', 'miou_tag', 'changes', 'copy_whole',
+           'is_finished', 'Run', 'list_runs', 'is_trained', 'is_stage2', 'is_stage1', 'newest_run', 'find_run',
+           'short_name', 'read_recipe', 'data_of', 'read_metrics', 'find_snapshots', 'masks_of', 'cpu_seconds',
+           'networks_of', 'log_miou', 'load']
 
 # %% ../../nbs/runs/20_run_folder.ipynb #a0946005
 import csv
@@ -230,6 +231,13 @@ def read_old_state(
     }
 
 # %% ../../nbs/runs/20_run_folder.ipynb #9800d35c
+def quick_origin(
+    run: str | Path,  # run folder
+) -> dict:  # the run that it began from, and with what; {} where a whole training made it
+    "What quick learning noted of a run that it made."
+    return read_json(Path(run) / "run.json", {}).get("quick", {})
+
+
 def run_classes(
     run: str | Path,  # run folder
 ) -> list[str] | None:  # background first; None where they are not kept
@@ -347,6 +355,9 @@ class Run:
         self.resume, self.events = self.path / "resume", None
         self.seconds_before, self.begun = 0.0, time.process_time()
         self.saved, self.saving_took = time.monotonic(), 0.0
+        if base := quick_origin(self.path).get("run"):
+            fault = f"{self.path} was made by quick learning from {base}"
+            raise ValueError(f"{fault} and is not trained further: pass another name.")
         self.resume.mkdir(parents=True, exist_ok=True)
         # a run that is stopping may hold it for some seconds
         self.lock = FileLock(self.path / ".lock", timeout=10)
