@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 import swsss
 from swsss.method.model import build_backbone, load_network, save_checkpoint, segmentation_network
 from swsss.method.recipe import Recipe, retrain_recipe
+from swsss.method.weights import backbone_weights
 from swsss.photos.folder import VOCFolder
 from swsss.runs import training as train_room
 from swsss.runs.features import photo_features
@@ -200,3 +201,22 @@ def test_modern_is_what_unimatch_v2_published():
     assert recipe.optimizer.lr == pytest.approx(40 * 5e-6) and recipe.optimizer.weight_decay == 0.01
     assert (recipe.network.freeze, recipe.batches.crop, recipe.batches.num_strong) == ("all", 518, 16)
     assert timm.is_model(recipe.network.backbone) and Recipe.named("modern") == recipe
+
+
+@pytest.mark.parametrize("registers", [0, 4])
+def test_dinov2_as_meta_publishes_it(registers, tmp_path):
+    "Its names (register_tokens, mask_token, a position of the class token) become timm's, value for value."
+    name = f"vit_small_patch14_{'reg4_' if registers else ''}dinov2"
+    model = timm.create_model(name)
+    state, generator = model.state_dict(), torch.Generator().manual_seed(0)
+    published = dict(state) | {"mask_token": torch.zeros(1, 384)}
+    if registers:
+        position = torch.randn(1, 1, 384, generator=generator)
+        published["register_tokens"] = published.pop("reg_token")
+        published["pos_embed"] = torch.cat([position, state["pos_embed"]], 1)
+        published["cls_token"] = state["cls_token"] - position
+    torch.save(published, tmp_path / "dinov2_vits14_pretrain.pth")
+    found = backbone_weights(name, tmp_path / "dinov2_vits14_pretrain.pth")
+    assert found.keys() == state.keys()
+    for key, value in state.items():
+        torch.testing.assert_close(found[key], value)
