@@ -354,6 +354,7 @@ def examine_files(
         found = [one or next(examined) for one in found]
         number = {kind: k for k, kind in enumerate(kinds)}
         now.values[:, 0] = [number.setdefault(one, len(number)) for one in found]
+        found = list(map(list(number).__getitem__, now.values[:, 0]))  # alike: one in common
         texts = [[what, deeply, *finding] for what, deeply, finding in number]
         _save_cache(root, "looks", before, now._replace(texts=texts))
     return {path: finding for path, (_, _, finding) in zip(files, found, strict=True)}
@@ -428,24 +429,28 @@ def _check_image(folder, name: str, findings: dict, strays: dict, report: Report
     if len(files) > 1:
         names = ", ".join(short(file.name) for file in files)
         report.add("image twice", f"{folder.photo_dir.name}: {names}")
-    found = findings[folder.image_files.first(name)]
+    found = findings[os.fspath(files[0])]
     if found.kind:
         report.add(found.kind, f"{_place(folder, files[0])}: {found.detail}")
 
 
 def _check_images(folder, names: list[str], findings: dict, report: Report, notes: Counter) -> None:
     "Report what is wrong with each image, and note what is unusual."
-    photos, counts = folder.image_files, Counter()
-    strays = _strays(folder) if any(name not in photos for name in names) else {}
-    for name in names:
-        found = findings[photos.first(name)] if name in photos else None
-        if found is None or found.kind or len(photos.files(name)) > 1:
-            _check_image(folder, name, findings, strays, report)
-        counts[found] += 1
-    for found, count in counts.items():
-        for kind in found.seen if found else ():
+    photos = folder.image_files
+    here = [name for name in names if name in photos.found]
+    found = [findings[path] for path in photos.first(here)]
+    odd = {name for name in names if name not in photos.found}
+    strays = _strays(folder) if odd else {}
+    odd |= {name for name, finding in zip(here, found, strict=True) if finding.kind}
+    odd |= {name for name in here if not isinstance(photos.found[name], str)}
+    for name in (name for name in names if name in odd):
+        _check_image(folder, name, findings, strays, report)
+    alike = {id(finding): finding for finding in found}
+    for number, count in Counter(map(id, found)).items():
+        for kind in alike[number].seen:
             notes[kind] += count
-        notes["large"] += count * (found is not None and np.prod(found.size) > LARGE_PIXELS)
+        height, width = alike[number].size
+        notes["large"] += count * (height * width > LARGE_PIXELS)
 
 
 def _class_name(folder, k: int) -> str:
@@ -461,8 +466,8 @@ def _check_mask(folder, name: str, path: str, findings: dict, report: Report) ->
     where = _place(folder, path)
     if found.kind:
         return report.add(found.kind, f"{where}: {found.detail}")
-    photos = folder.image_files
-    image = findings.get(photos.first(name)) if name in photos else None
+    photo = folder.image_files.first([name])[0] if name in folder.image_files else ""
+    image = findings.get(photo)
     if image and not image.kind and image.size != found.size:
         size, wanted = (" x ".join(map(str, pair)) for pair in (found.size, image.size))
         hint = "; as the photo is stored, before its EXIF orientation"
@@ -505,21 +510,21 @@ def _masks_used(folder, names: list[str], strong: set[str]) -> tuple[dict[str, s
     wanted = [name for name in names if name in needed]
     used = {os.fspath(folder.mask_path(name)): name for name in wanted if folder.has_mask(name)}
     missing = sorted(set(wanted) - set(used.values()))
-    tagged = [name for name in names if folder.tag_source(name) == "mask"]
-    used |= {folder.mask_files.first(name): name for name in tagged}
+    rest = (name for name in names if name not in folder.table)
+    tagged = [name for name in rest if folder.tag_source(name) == "mask"]
+    used |= dict(zip(folder.mask_files.first(tagged), tagged, strict=True))
     return used, missing
 
 
 def _files_used(folder, names: list[str], masks: dict[str, str]) -> list[tuple[str, str]]:
     "Every file that will be opened, with what it is."
-    photos = folder.image_files
-    images = [(photos.first(name), "image") for name in names if name in photos]
-    annotated = [name for name in names if folder.tag_source(name) == "Annotations"]
-    annotated = [folder.annotation_files.first(name) for name in annotated]
+    images = [name for name in names if name in folder.image_files.found]
+    rest = (name for name in names if name not in folder.table)
+    annotated = [name for name in rest if folder.tag_source(name) == "Annotations"]
     return [
-        *images,
+        *((path, "image") for path in folder.image_files.first(images)),
         *((path, "mask") for path in masks),
-        *((path, "annotation") for path in annotated),
+        *((path, "annotation") for path in folder.annotation_files.first(annotated)),
     ]
 
 
@@ -533,7 +538,7 @@ def _classes_tagged(folder, name: str, findings: dict) -> tuple[int, ...] | None
     if name in folder.table:
         return folder.table[name]
     if folder.tag_source(name) == "Annotations":
-        seen = findings[folder.annotation_files.first(name)].seen
+        seen = findings[folder.annotation_files.first([name])[0]].seen
         index = {c: i for i, c in enumerate(folder.classes)}
         return tag_indices(seen, index, suggest=False)[0]
     return None

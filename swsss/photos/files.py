@@ -16,6 +16,7 @@ import secrets
 import shutil
 import socket
 import time
+from array import array
 from collections.abc import Callable, Iterator, Mapping
 from configparser import ConfigParser
 from configparser import Error as ConfigError
@@ -220,15 +221,17 @@ def _stats(folder: str, files: Mapping[str, Any]) -> Iterator[tuple[str, os.stat
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if entry.name in files:
-                with suppress(OSError):  # a link to nowhere
+                try:
                     yield entry.name, entry.stat()
+                except OSError:  # a link to nowhere
+                    continue
 
 
 def change_stamps(
     paths: list[str],  # each once
 ) -> np.ndarray:  # (N, 4) int64, rows as of `change_stamp`; -1 where there is no such file
     "The stamps of many files; a folder with many of them is listed once."
-    stamps, folders = np.full((len(paths), 4), -1), {}
+    stamps, folders, flat, there = np.full((len(paths), 4), -1), {}, array("q"), array("q")
     for row, path in enumerate(paths):
         folder, _, file = path.rpartition(os.sep)
         folders.setdefault(folder or os.sep, {})[file] = row
@@ -236,7 +239,9 @@ def change_stamps(
         for file, found in _stats(folder, rows):
             if S_ISREG(found.st_mode):
                 *stamp, number = change_stamp(found)
-                stamps[rows[file]] = *stamp, number % 2**63  # some have 128 bits
+                flat.extend((*stamp, number % 2**63))  # some have 128 bits
+                there.append(rows[file])
+    stamps[there] = np.frombuffer(flat, np.int64).reshape(-1, 4)
     return stamps
 
 # %% ../../nbs/photos/00_files.ipynb #6af989b8

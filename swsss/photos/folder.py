@@ -686,7 +686,7 @@ def fingerprint(
 ) -> str:  # 16 hexadecimal digits
     "Digest of lists, classes, tags and file sizes, the same on every machine."
     digest = hashlib.sha256(json.dumps([self.classes, self._lists]).encode())
-    images, masks = zip(*map(self._pair, self.names), strict=True) if self.names else ((), ())
+    images, masks = self._image_paths(self.names), self._mask_paths(self.names)
     sizes = change_stamps(images)[:, 0].tolist(), change_stamps(masks)[:, 0].tolist()
     quoted = json.encoder.encode_basestring_ascii
     for name, image, *row in zip(self.names, images, *sizes, strict=True):
@@ -701,18 +701,22 @@ def fingerprint(
 
 
 @patch
-def _pair(self: VOCFolder, name: str) -> tuple[str, str]:
-    "The paths of an image and its mask, there or not; '' where the mask is held back."
-    if name not in self.image_files:
-        self.image_path(name)  # which tells where it should be
-    kept = self._keep is None or name in self._keep
-    if kept and name not in self.mask_files:
-        return self.image_files.first(name), f"{self.mask_dir}{os.sep}{name}.png"
-    if kept or name in self._label_maps:
-        return self.image_files.first(name), (self.mask_files if kept else self._label_maps).first(
-            name
-        )
-    return self.image_files.first(name), os.fspath(self.mask_path(name) or "")
+def _image_paths(self: VOCFolder, names: list[str]) -> list[str]:
+    "The file of each image."
+    if missing := next((name for name in names if name not in self.image_files.found), ""):
+        self.image_path(missing)  # which tells where it should be
+    return self.image_files.first(names)
+
+
+@patch
+def _mask_paths(self: VOCFolder, names: list[str]) -> list[str]:
+    "The file of each image's label, there or not; '' where the mask is held back."
+    plain = self._keep is None  # of a million photos nearly all have none
+    own, front = self.mask_files.found, os.path.join(self.mask_dir, "")
+    return [
+        f"{front}{name}.png" if plain and name not in own else os.fspath(self.mask_path(name) or "")
+        for name in names
+    ]
 
 
 def content_digest(
@@ -730,11 +734,11 @@ def contents(
 ) -> dict:  # 'classes', 'lists' and 'tags' by digest; 'photos' and 'masks': {name: digest}
     "Digests of photos, these masks, classes, lists and tags, the same in every copy."
     names = list(self.names if names is None else names)
-    photos = {name: self._pair(name)[0] for name in names}
+    photos = dict(zip(names, self._image_paths(names), strict=True))
     paths = {name: self.mask_path(name) for name in dict.fromkeys(masks)}
     paths = {name: os.fspath(path) for name, path in paths.items() if path and path.is_file()}
     tagged = [name for name in names if self.tag_source(name) == "mask"]
-    tagged = {name: self.mask_files.first(name) for name in tagged}
+    tagged = dict(zip(tagged, self.mask_files.first(tagged), strict=True))
     found = digest_files(self.root, [*photos.values(), *paths.values(), *tagged.values()])
     given = {name: self._indices(name) for name in names
              if name not in tagged and self.tag_source(name)}  # fmt: skip

@@ -72,8 +72,8 @@ def _list(folder: str, parts: tuple[str, ...]) -> tuple[Listing, list[str]]:
     files, folders = [], []
     with suppress(OSError), os.scandir(folder) as entries:  # one may not be listed
         for entry in entries:
-            if not entry.name.startswith("."):
-                (folders if entry.is_dir() else files).append(entry.name)
+            if (name := entry.name)[0] != ".":
+                (folders if entry.is_dir() else files).append(name)
     own = "labels.json" in files or "recipe.json" in files or parts[-1:] == ("before",)
     own |= bool(parts) and parts[-1].endswith("-before")
     return Listing(parts, sorted(files), own and bool(parts)), sorted(folders)
@@ -311,9 +311,10 @@ def _unused(listings: Iterable[Listing], used: set[str]) -> Counter:
         role, own = role_of(listing.parts), listing.is_own
         front = "".join(f"{part}/" for part in listing.parts)
         for file in listing.files if not own and role != "passed over" else ():
+            if front + file in used:
+                continue
             suffix = os.path.splitext(file)[1].lower()
-            path = front + file
-            if suffix in _SILENT or path in used or is_unreadable(path):  # the check names these
+            if suffix in _SILENT or is_unreadable(front + file):  # the check names these
                 continue
             photo = "picture(s) in a folder for masks" if role == "masks" else "photo(s)"
             what = photo if suffix in IMAGE_SUFFIXES else suffix

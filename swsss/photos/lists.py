@@ -131,7 +131,7 @@ def name_of(
     entry = entry.strip(" \t\r\n")
     if _SIMPLE.fullmatch(entry):
         return entry
-    entry = unicodedata.normalize("NFC", entry[:10_000])
+    entry = unicodedata.normalize("NFC", entry) if len(entry) < 10_000 else entry
     if len(entry) > 1000:
         raise ValueError(f"{short(entry, 40)}: {len(entry):,} characters")
     # only then: on other text, the pattern may take long
@@ -469,7 +469,7 @@ def tags_named(
 ) -> list[str]:  # each once, in alphabetical order
     "The tags in a table, whether they are classes or not."
     rows = (_json_rows if _is_json(text) else _rows)(text)
-    return sorted({tag for _, _, tags, _, _ in rows for tag in _split_more(tags, None)})
+    return sorted({*_split_more({tag for _, _, tags, _, _ in rows for tag in tags}, None)})
 
 # %% ../../nbs/photos/02_lists.ipynb #c8d1a005
 def is_spreadsheet(
@@ -610,6 +610,9 @@ def rename_readable(
     return renamed
 
 
+_ON_WINDOWS = os.name == "nt"
+
+
 class Files(Mapping):
     "The files of a folder by name: name -> list of paths."
 
@@ -639,9 +642,12 @@ class Files(Mapping):
         files = self.found[name]
         return [files] if isinstance(files, str) else files
 
-    def first(self, name: str) -> str:
-        "The path of a name's first file, in a tenth of the time that a `Path` takes."
-        return self._front + self.files(name)[0].replace("/", os.sep)
+    def first(self, names: Iterable[str]) -> list[str]:
+        "The path of each name's first file, in a tenth of the time that a `Path` takes."
+        some = (
+            files if isinstance(files, str) else files[0] for files in map(self.found.get, names)
+        )
+        return [self._front + (file.replace("/", os.sep) if _ON_WINDOWS else file) for file in some]
 
     def folders(self) -> set[Path]:
         "The folders that hold the files."
