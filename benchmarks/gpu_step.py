@@ -5,9 +5,10 @@
     python benchmarks/gpu_step.py small --device cpu --steps 2     # without a GPU: whether it runs
 
 Before: images travel as float32 and labels as int64, each loss is waited for, kernels are launched one by one, cuDNN
-guesses, float32 is exact. Now: bytes travel, losses are checked a step later, the pass is recorded where it is one, cuDNN
-tries, TF32. Both are timed in turn, several times, in one process: the way to the device, losses, gradients and the
-optimizer's step included, loading from disk left out. Busy: the part of the time in which a kernel runs, by the profiler.
+guesses, float32 is exact. Now: bytes travel, losses are checked a step later, the pass is recorded where it is one,
+cuDNN tries, TF32. Both are timed in turn, several times, in one process: the way to the device, losses, gradients and
+the optimizer's step included, loading from disk left out. Busy: the part of the time in which a kernel runs, by the
+profiler.
 """
 
 import argparse

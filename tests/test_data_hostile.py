@@ -61,14 +61,14 @@ def write_gigabyte(path, unit):
 def test_list_of_a_gigabyte(root, unit):
     path = root / "ImageSets/Segmentation/train.txt"
     write_gigabyte(path, unit)
-    assert "train.txt: larger than 16 MB" in check(root)
-    assert "larger than 16 MB" in answer(f"data.read_split(data.VOCFolder({str(root)!r}), {str(path)!r})")
+    assert "train.txt: larger than 256 MB" in check(root)
+    assert "larger than 256 MB" in answer(f"data.read_split(data.VOCFolder({str(root)!r}), {str(path)!r})")
 
 
 @pytest.mark.parametrize("unit", [b"x", b"a,disc\n", b'"'])
 def test_table_of_a_gigabyte(root, unit):
     write_gigabyte(root / "tags.csv", unit)
-    assert "tags.csv: larger than 16 MB" in check(root)
+    assert "tags.csv: larger than 256 MB" in check(root)
 
 
 def test_list_and_table_as_large_as_they_may_be(root):

@@ -215,7 +215,7 @@ class Learning:
         self.recipe = recipe = read_recipe(self.run)
         defaults = {"power": 8.0, "as_published": False}
         self.weighting = {key: recipe.get(key, value) for key, value in defaults.items()}
-        self.tags = np.stack([self.folder.tags(name) for name in self._weak_names(recipe)])
+        self.tags = self.folder.tag_matrix(self._weak_names(recipe))
         self.slider.options, self.picture.value, self.legend.value = [0], b"", ""
         self.stamp = None
         self.refresh()
@@ -281,7 +281,7 @@ class Learning:
         snapshots = snapshots_of(self.run, self.folder)
         names = snapshots[max(snapshots)] if snapshots else self._weak_names(self.recipe)
         names = names[:max_images]
-        tags = np.stack([self.folder.tags(name) for name in names])
+        tags = self.folder.tag_matrix(names)
         ious = class_iou_columns(last).to_numpy(float, copy=True)[0]
         weakest = weakest_class(ious, tags, self.weighting["as_published"])
         weights = weights_over_time(last, tags, **self.weighting)[0]

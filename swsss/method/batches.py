@@ -59,8 +59,10 @@ def repeat_factors(
     tags = np.asarray(tags, bool)
     part = tags.mean(0)
     factors = np.sqrt(threshold / np.maximum(part, 1 / max(1, len(tags)))).clip(min=1)
-    factors[0] = 1
-    return np.where(tags, factors, 1).max(1)
+    rarest = np.ones(len(tags))
+    for k in range(1, len(factors)):  # class by class: no table of numbers as large as that of tags
+        np.maximum(rarest, factors[k], out=rarest, where=tags[:, k])
+    return rarest
 
 
 def epoch_indices(
@@ -132,7 +134,7 @@ class PairedBatches(Dataset):
         "Repeat factors of a list; None where all its photos come up alike."
         if not threshold or not names:
             return None
-        return repeat_factors(np.stack([self.folder.tags(name) for name in names]), threshold)
+        return repeat_factors(self.folder.tag_matrix(names), threshold)
 
     def _check(self):
         "Refuse what cannot make a batch."
@@ -166,7 +168,7 @@ class PairedBatches(Dataset):
         size = self.crop or tuple(np.max([photo[0].shape[:2] for photo in photos], 0))
         samples = [self._sample(photo, size, iteration, slot) for slot, photo in enumerate(photos)]
         images, labels = (np.stack(part) for part in zip(*samples, strict=True))
-        tags = np.stack([self.folder.tags(name) for name in names])
+        tags = self.folder.tag_matrix(names)
         if self.pseudo_labels and self.cutmix:
             self._mix(images, labels, tags, np.random.default_rng([self.seed, 3, iteration]))
         images = torch.stack([normalise(image, self.mean, self.std) for image in images])

@@ -71,7 +71,7 @@ def tag_density(
     folder: VOCFolder,
 ) -> float:  # in 0..1
     "Mean part of the classes, without background, among the tags of a photo of trainaug."
-    return float(np.mean([folder.tags(name)[1:] for name in folder.listed("trainaug")]))
+    return float(folder.tag_matrix(folder.listed("trainaug"))[:, 1:].mean())
 
 # %% ../../nbs/method/20_self_training.ipynb #52823c35
 def mask_areas(
@@ -175,7 +175,7 @@ def _own_logits(
     for batch in _batches(network, folder, names):
         if wanted.isdisjoint(name for name, _ in batch):
             continue
-        tags = np.stack([folder.tags(name) for name, _ in batch])
+        tags = folder.tag_matrix(name for name, _ in batch)
         kept = tags.any(0)
         logits = batch_logits(network, [photo for _, photo in batch], kept=kept)
         for (name, photo), own, found in zip(batch, tags[:, kept], logits, strict=True):
@@ -195,7 +195,7 @@ def class_prior_bias(
 ) -> torch.Tensor:  # (C,) on the network's device, to add to the logits; 0 for the background
     "The class-area prior of a network, scaled down for classes with many masks."
     sample = weak[:: max(1, len(weak) // max_photos)]
-    tags = torch.from_numpy(np.stack([folder.tags(name) for name in sample]))
+    tags = torch.from_numpy(folder.tag_matrix(sample))
     places, left = {name: k for k, name in enumerate(sample)}, MOST_KEPT
     pooled = torch.zeros(*tags.shape, 32, 32)
     for name, _, logits in _own_logits(network, folder, sample, set(sample)):

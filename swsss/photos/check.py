@@ -13,17 +13,19 @@ import os
 import time
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import compress
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 from fastcore.xdg import xdg_cache_home
 from tqdm.auto import tqdm
 
-from .files import change_stamp, file_digest, is_settled, write_whole
+from .files import SETTLED_NS, change_stamps, file_digest, write_whole
 from swsss.photos.images import (
     IGNORE_INDEX,
     IMAGE_SUFFIXES,
@@ -231,48 +233,98 @@ def examine(
         return Finding(_DAMAGED[what], short(str(error).replace(f"{path}: ", ""), 120))
 
 # %% ../../nbs/photos/04_check.ipynb #27edbb25
-_CACHE_VERSION = 4  # add 1 when files are examined in another way
-_CACHE_FILES = 500_000  # with more, rows of files that were not asked for are dropped
+_CACHE_VERSION = 5  # add 1 when files are examined in another way
+_CACHE_FILES = 2_000_000  # rows at most of files that were not asked for
+_PART = 100  # files that a thread takes at once
+
+
+class _Cache(NamedTuple):
+    "What is known of files, in columns."
+
+    paths: list[str]  # below the root, else absolute
+    stamps: np.ndarray  # (N, 4) int64 of `change_stamps`, taken before a file was read
+    values: np.ndarray  # (N, 2) int64: what was found, and how
+    texts: list  # JSON: of findings, which the values count
 
 
 def _cache_file(root: Path, what: str) -> Path:
     "The cache of findings in the files of `root`; RuntimeError for a user without a home."
     name = hashlib.sha256(str(root).encode()).hexdigest()[:16]
-    return xdg_cache_home() / "swsss" / f"{what}-{name}.json"
+    return xdg_cache_home() / "swsss" / f"{what}-{name}.npz"
 
 
-def _load_cache(root: Path, what: str = "looks") -> dict[str, list]:
-    "File -> its row; empty where the cache is missing, of another version or damaged."
-    with suppress(OSError, ValueError, KeyError, TypeError, RuntimeError):
-        kept = json.loads(_cache_file(root, what).read_text(encoding="utf-8"))
-        if kept["version"] == [_CACHE_VERSION, MAX_PIXELS, MAX_SIDE]:
-            return dict(kept["files"])
-    return {}
+def _load_cache(root: Path, what: str) -> _Cache:
+    "The rows that were kept; none where the cache is missing, of another version or damaged."
+    damaged = OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, BadZipFile
+    with suppress(*damaged), np.load(_cache_file(root, what), allow_pickle=False) as kept:
+        version, texts = json.loads(kept["about"].tobytes())
+        paths = kept["paths"].tobytes().decode("utf-8", "surrogateescape").split("\n")
+        cache = _Cache(paths, kept["stamps"], kept["values"], texts)
+        shapes = cache.stamps.shape, cache.values.shape
+        if version == _version() and shapes == ((len(paths), 4), (len(paths), 2)):
+            return cache
+    return _Cache([], np.empty((0, 4), int), np.empty((0, 2), int), [])
 
 
-def _save_cache(
-    root: Path, before: dict[str, list], fresh: dict[str, list], what: str = "looks"
-) -> None:
-    "Keep rows; without a cache folder the next check takes as long as this one."
-    files = {**before, **fresh} if len(before) < _CACHE_FILES else fresh
-    text = json.dumps({"version": [_CACHE_VERSION, MAX_PIXELS, MAX_SIDE], "files": files})
+def _version() -> list[int]:
+    "What the rows of a cache depend on."
+    return [_CACHE_VERSION, MAX_PIXELS, MAX_SIDE]
+
+
+def _save_cache(root: Path, what: str, before: _Cache, now: _Cache) -> None:
+    "Keep rows, and those of other files; without a cache folder the next check takes as long."
+    asked, there = set(now.paths), now.stamps[:, 0] >= 0
+    rest = [k for k, path in enumerate(before.paths) if path not in asked][:_CACHE_FILES]
+    paths = [*compress(now.paths, there), *(before.paths[k] for k in rest)]
+    columns = {
+        "about": np.frombuffer(json.dumps([_version(), now.texts]).encode(), np.uint8),
+        "paths": np.frombuffer("\n".join(paths).encode("utf-8", "surrogateescape"), np.uint8),
+        "stamps": np.concatenate([now.stamps[there], before.stamps[rest]]),
+        "values": np.concatenate([now.values[there], before.values[rest]]),
+    }
+
+    def write(path):
+        with open(path, "wb") as file:
+            np.savez(file, **columns)
+
     with suppress(OSError, RuntimeError):
-        write_whole(_cache_file(root, what), lambda path: path.write_text(text, encoding="utf-8"))
+        write_whole(_cache_file(root, what), write)
 
 
-def _examine_cached(
-    path: Path, what: str, deep: bool, cache: dict[str, list]
-) -> tuple[Path, list | None, Finding]:
-    "Path, a row for the cache where it has none, and the finding, new or from the cache."
+def _look_up(root: Path, files: Iterable[Path | str], cache: _Cache) -> tuple[_Cache, np.ndarray]:
+    "Files with their stamps of now, and what is known of them; whether it is, (N,) bool."
+    paths = list(map(os.fspath, files))
+    stamps, values = change_stamps(paths), np.zeros((len(paths), 2), int)
+    paths = [path.removeprefix(os.path.join(root, "")) for path in paths]
+    row_of = {path: row for row, path in enumerate(cache.paths)}
+    rows = np.array([row_of.get(path, -1) for path in paths], int)
+    known = (rows >= 0) & (stamps[:, 0] >= 0)
+    known[known] = (cache.stamps[rows[known]] == stamps[known]).all(1)
+    values[known] = cache.values[rows[known]]
+    return _Cache(paths, stamps, values, cache.texts), known
+
+
+def _in_threads(work: Callable, items: list, title: str, progress: bool) -> Iterator:
+    "As `map`, some files at a time in each thread, with a bar where it takes long."
+    parts = [items[k : k + _PART] for k in range(0, len(items), _PART)]
+    bar = progress and len(items) >= 1000  # fewer take no time
+    with (
+        ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 2)) as pool,
+        tqdm(desc=title, total=len(items), disable=not bar, delay=1, leave=False) as shown,
+    ):
+        for part in pool.map(lambda some: list(map(work, some)), parts):
+            shown.update(len(part))
+            yield from part
+
+
+def _examine_one(file: tuple[Path | str, str, int]) -> tuple[str, int, Finding]:
+    "(path, what, deep) -> (what, deep, finding)."
+    path, what, deep = file
     try:
-        stamp = [*change_stamp(os.stat(path)), what]
+        os.stat(path)
     except OSError as error:
-        return path, None, Finding(_DAMAGED[what], error.strerror)
-    kept = cache.get(str(path), [None] * 6)
-    if kept[:5] == stamp and kept[5] >= deep:
-        return path, None, _finding(kept[6:])
-    found = examine(path, what, deep)
-    return path, [*stamp, int(deep), *found], found
+        return what, deep, Finding(_DAMAGED[what], error.strerror)
+    return what, deep, examine(Path(path), what, bool(deep))
 
 
 def _finding(row: list) -> Finding:
@@ -282,46 +334,53 @@ def _finding(row: list) -> Finding:
 
 def examine_files(
     root: Path,  # gives the cache its name
-    files: Iterable[tuple[Path, str]],  # (path, 'image' | 'mask' | 'annotation')
+    files: Iterable[tuple[Path | str, str]],  # (path, 'image' | 'mask' | 'annotation')
     deep: bool = False,  # decode every image
     progress: bool = True,  # a bar, when there are many
-) -> dict[Path, Finding]:  # by path
+) -> dict[Path | str, Finding]:  # by path; files that are alike have one finding in common
     "Examine many files; those that did not change come from the cache."
-    files, cache = dict(files), _load_cache(root)
-    with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 2)) as pool:
-        rows = pool.map(lambda file: _examine_cached(*file, deep, cache), files.items())
-        bar = progress and len(files) >= 1000  # fewer take no time
-        rows = list(tqdm(rows, "checking files", len(files), disable=not bar, delay=1, leave=False))
-    fresh = {str(path): kept for path, kept, _ in rows if kept}
-    if fresh:
-        _save_cache(root, cache, fresh)
-    return {path: found for path, _, found in rows}
+    files, before = dict(files), _load_cache(root, "looks")
+    now, known = _look_up(root, files, before)
+    kinds = [(what, deeply, _finding(row)) for what, deeply, *row in before.texts]
+    found = [
+        kinds[value] if is_known and kinds[value][0] == what and kinds[value][1] >= deep else None
+        for value, is_known, what in zip(now.values[:, 0], known, files.values(), strict=True)
+    ]
+    new = [
+        (path, files[path], int(deep)) for path, one in zip(files, found, strict=True) if not one
+    ]
+    if new:
+        examined = _in_threads(_examine_one, new, "checking files", progress)
+        found = [one or next(examined) for one in found]
+        number = {kind: k for k, kind in enumerate(kinds)}
+        now.values[:, 0] = [number.setdefault(one, len(number)) for one in found]
+        found = list(map(list(number).__getitem__, now.values[:, 0]))  # alike: one in common
+        texts = [[what, deeply, *finding] for what, deeply, finding in number]
+        _save_cache(root, "looks", before, now._replace(texts=texts))
+    return {path: finding for path, (_, _, finding) in zip(files, found, strict=True)}
 
 # %% ../../nbs/photos/04_check.ipynb #33046851
-def _digest_cached(path: Path, cache: dict[str, list]) -> tuple[Path, list | None, str]:
-    "Path, a row for the cache where it has none, and the digest, new or from the cache."
-    stamp, now = change_stamp(os.stat(path)), time.time_ns()
-    *kept, read_at, digest = cache.get(str(path), [None, 0, ""])
-    if kept == [*stamp] and is_settled(stamp, read_at):
-        return path, None, digest
-    digest = file_digest(path)
-    return path, [*stamp, now, digest], digest
-
-
 def digest_files(
     root: Path,  # gives the cache its name
-    files: Iterable[Path],  # FileNotFoundError where one is missing
+    files: Iterable[Path | str],  # FileNotFoundError where one is missing
     progress: bool = True,  # a bar, when there are many
-) -> dict[Path, str]:  # 16 hexadecimal digits each, as `file_digest`
+) -> dict[Path | str, str]:  # 16 hexadecimal digits each, as `file_digest`
     "The digests of many files; those that did not change come from the cache."
-    files, cache = list(dict.fromkeys(files)), _load_cache(root, "digests")
-    with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 2)) as pool:
-        rows = pool.map(lambda path: _digest_cached(path, cache), files)
-        bar = progress and len(files) >= 1000  # fewer take no time
-        rows = list(tqdm(rows, "reading files", len(files), disable=not bar, delay=1, leave=False))
-    if fresh := {str(path): row for path, row, _ in rows if row}:
-        _save_cache(root, cache, fresh, "digests")
-    return {path: digest for path, _, digest in rows}
+    files, before, read_at = (
+        list(dict.fromkeys(files)),
+        _load_cache(root, "digests"),
+        time.time_ns(),
+    )
+    now, known = _look_up(root, files, before)
+    known &= now.stamps[:, 1:3].max(1) + SETTLED_NS < now.values[:, 1]
+    new = np.flatnonzero(~known)
+    if len(new):
+        digests = _in_threads(file_digest, [files[k] for k in new], "reading files", progress)
+        now.values[new, 0] = [int(digest, 16) - 2**63 for digest in digests]
+        now.values[new, 1] = read_at
+        _save_cache(root, "digests", before, now)
+    numbers = now.values[:, 0].tolist()
+    return {path: f"{number + 2**63:016x}" for path, number in zip(files, numbers, strict=True)}
 
 # %% ../../nbs/photos/04_check.ipynb #cbcb1a9e
 _NOTES = {
@@ -345,8 +404,9 @@ _NOTES = {
 }
 
 
-def _place(folder, path: Path) -> str:
+def _place(folder, path: Path | str) -> str:
     "A file's path, for a message."
+    path = Path(path)
     return short(path.relative_to(folder.root) if path.is_relative_to(folder.root) else path, 200)
 
 
@@ -359,10 +419,8 @@ def _strays(folder) -> dict[str, Path]:
     return {unicodedata.normalize("NFC", path.stem).casefold(): path for path in paths}
 
 
-def _check_image(
-    folder, name: str, findings: dict, strays: dict, report: Report, notes: Counter
-) -> None:
-    "Report what is wrong with one image, and note what is unusual."
+def _check_image(folder, name: str, findings: dict, strays: dict, report: Report) -> None:
+    "Report what is wrong with one image."
     files = folder.image_files.get(name, [])
     if not files:
         others = f"; {short(strays[name.casefold()])} is there" if name.casefold() in strays else ""
@@ -371,11 +429,28 @@ def _check_image(
     if len(files) > 1:
         names = ", ".join(short(file.name) for file in files)
         report.add("image twice", f"{folder.photo_dir.name}: {names}")
-    found = findings[folder.image_path(name)]
+    found = findings[os.fspath(files[0])]
     if found.kind:
         report.add(found.kind, f"{_place(folder, files[0])}: {found.detail}")
-    notes.update(found.seen)
-    notes["large"] += found.size[0] * found.size[1] > LARGE_PIXELS
+
+
+def _check_images(folder, names: list[str], findings: dict, report: Report, notes: Counter) -> None:
+    "Report what is wrong with each image, and note what is unusual."
+    photos = folder.image_files
+    here = [name for name in names if name in photos.found]
+    found = [findings[path] for path in photos.first(here)]
+    odd = {name for name in names if name not in photos.found}
+    strays = _strays(folder) if odd else {}
+    odd |= {name for name, finding in zip(here, found, strict=True) if finding.kind}
+    odd |= {name for name in here if not isinstance(photos.found[name], str)}
+    for name in (name for name in names if name in odd):
+        _check_image(folder, name, findings, strays, report)
+    alike = {id(finding): finding for finding in found}
+    for number, count in Counter(map(id, found)).items():
+        for kind in alike[number].seen:
+            notes[kind] += count
+        height, width = alike[number].size
+        notes["large"] += count * (height * width > LARGE_PIXELS)
 
 
 def _class_name(folder, k: int) -> str:
@@ -383,15 +458,16 @@ def _class_name(folder, k: int) -> str:
     return "void" if k == IGNORE_INDEX else short(folder.classes[k], 40)
 
 
-def _check_mask(folder, name: str, path: Path, findings: dict, report: Report) -> None:
+def _check_mask(folder, name: str, path: str, findings: dict, report: Report) -> None:
     "Report what is wrong with one mask that will be used."
     found = findings[path]
-    if len(folder.mask_files.get(name, [])) > 1 and path in folder.mask_files[name]:
+    if len(folder.mask_files.get(name, [])) > 1 and Path(path) in folder.mask_files[name]:
         report.add("mask twice", ", ".join(_place(folder, p) for p in folder.mask_files[name]))
     where = _place(folder, path)
     if found.kind:
         return report.add(found.kind, f"{where}: {found.detail}")
-    image = findings.get(folder.image_path(name)) if name in folder.image_files else None
+    photo = folder.image_files.first([name])[0] if name in folder.image_files else ""
+    image = findings.get(photo)
     if image and not image.kind and image.size != found.size:
         size, wanted = (" x ".join(map(str, pair)) for pair in (found.size, image.size))
         hint = "; as the photo is stored, before its EXIF orientation"
@@ -413,11 +489,11 @@ def _check_mask(folder, name: str, path: Path, findings: dict, report: Report) -
 def _check_tags(
     folder, name: str, findings: dict, table_read: bool, report: Report, notes: Counter
 ) -> None:
-    "Report what is wrong with one image's tags; a table that cannot be read is one fault."
+    "Report what is wrong with tags that no table has; a table that cannot be read is one fault."
     source = folder.tag_source(name)
     if source == "Annotations":
         file = folder.annotation_files[name][0]
-        found = findings[file]
+        found = findings[os.fspath(file)]
         if found.kind:
             report.add(found.kind, f"Annotations/{short(file.name)}: {found.detail}")
         index = {c: i for i, c in enumerate(folder.classes)}
@@ -428,47 +504,48 @@ def _check_tags(
     notes["from mask"] += source == "mask"
 
 # %% ../../nbs/photos/04_check.ipynb #528a30bc
-def _masks_used(folder, names: list[str], strong: set[str]) -> tuple[dict[Path, str], list[str]]:
+def _masks_used(folder, names: list[str], strong: set[str]) -> tuple[dict[str, str], list[str]]:
     "Mask -> image, of masks to train on, to evaluate on or to take tags from; images without."
     needed = strong | set(folder.listed("val"))
     wanted = [name for name in names if name in needed]
-    used = {folder.mask_path(name): name for name in wanted if folder.has_mask(name)}
+    used = {os.fspath(folder.mask_path(name)): name for name in wanted if folder.has_mask(name)}
     missing = sorted(set(wanted) - set(used.values()))
-    tagged = [name for name in names if folder.tag_source(name) == "mask"]
-    used |= {folder.mask_files[name][0]: name for name in tagged}
+    rest = (name for name in names if name not in folder.table)
+    tagged = [name for name in rest if folder.tag_source(name) == "mask"]
+    used |= dict(zip(folder.mask_files.first(tagged), tagged, strict=True))
     return used, missing
 
 
-def _files_used(folder, names: list[str], masks: dict[Path, str]) -> list[tuple[Path, str]]:
+def _files_used(folder, names: list[str], masks: dict[str, str]) -> list[tuple[str, str]]:
     "Every file that will be opened, with what it is."
-    images = [(folder.image_path(name), "image") for name in names if name in folder.image_files]
-    annotated = [name for name in names if folder.tag_source(name) == "Annotations"]
-    annotated = [folder.annotation_files[name][0] for name in annotated]
+    images = [name for name in names if name in folder.image_files.found]
+    rest = (name for name in names if name not in folder.table)
+    annotated = [name for name in rest if folder.tag_source(name) == "Annotations"]
     return [
-        *images,
+        *((path, "image") for path in folder.image_files.first(images)),
         *((path, "mask") for path in masks),
-        *((path, "annotation") for path in annotated),
+        *((path, "annotation") for path in folder.annotation_files.first(annotated)),
     ]
 
 
-def _classes_shown(findings: dict, path: Path | None) -> set[int]:
+def _classes_shown(findings: dict, path: str) -> set[int]:
     "The classes that a mask shows, without background; none where it cannot be read."
     return set(findings[path].seen if path in findings else ()) - {0, IGNORE_INDEX}
 
 
-def _classes_tagged(folder, name: str, findings: dict) -> set[int] | None:
+def _classes_tagged(folder, name: str, findings: dict) -> tuple[int, ...] | None:
     "The classes that an image's tags name; None where they come from its mask, or are missing."
     if name in folder.table:
-        return set(folder.table[name])
+        return folder.table[name]
     if folder.tag_source(name) == "Annotations":
-        seen = findings[folder.annotation_files[name][0]].seen
+        seen = findings[folder.annotation_files.first([name])[0]].seen
         index = {c: i for i, c in enumerate(folder.classes)}
-        return set(tag_indices(seen, index, suggest=False)[0])
+        return tag_indices(seen, index, suggest=False)[0]
     return None
 
 
 def _check_masks_together(
-    folder, paths: dict[str, Path], findings: dict, report: Report, notes: Counter
+    folder, paths: dict[str, str], findings: dict, report: Report, notes: Counter
 ) -> None:
     "Report masks of one list that show no class: one by one, or all of them."
     found = {name: findings[path] for name, path in paths.items() if path in findings}
@@ -477,7 +554,7 @@ def _check_masks_together(
     void = [n for n in seen if seen[n] == (IGNORE_INDEX,)]
     if any(set(indices) - {0, IGNORE_INDEX} for indices in seen.values()):
         tagged = [_classes_tagged(folder, name, findings) for name in black_white]
-        notes["unlike tags"] += sum(classes != set() for classes in tagged)
+        notes["unlike tags"] += sum(classes != () for classes in tagged)
     elif black_white:
         for name in [*black_white, *void]:
             report.add("mask of 0 and 255", f"{_place(folder, paths[name])}: no other number in it")
@@ -490,17 +567,17 @@ def _check_masks_together(
 
 
 def _tagged_but_not_shown(
-    folder, names: list[str], masks: dict[Path, str], findings: dict
+    folder, names: list[str], masks: dict[str, str], findings: dict
 ) -> list[str]:
     "A line on classes that tags name and no mask shows; none where there is no such class."
     shown = set().union(*(_classes_shown(findings, path) for path in masks)) | {0}
-    tagged = {name: _classes_tagged(folder, name, findings) or set() for name in names if masks}
-    tagged = {name: classes - shown for name, classes in tagged.items()}
-    if not any(tagged.values()):
+    tagged = Counter(_classes_tagged(folder, name, findings) or () for name in names if masks)
+    tagged = {classes: count for classes, count in tagged.items() if not shown.issuperset(classes)}
+    if not tagged:
         return []
-    missing = [folder.classes[k] for k in sorted(set().union(*tagged.values()))]
+    missing = [folder.classes[k] for k in sorted(set().union(*tagged) - shown)]
     some = ", ".join(missing[:10]) + f" and {len(missing) - 10} more" * (len(missing) > 10)
-    count = sum(map(bool, tagged.values()))
+    count = sum(tagged.values())
     return [f"{count:,} image(s) tagged with classes that no mask shows: {some}"]
 
 
@@ -550,16 +627,15 @@ def _check_files(
     folder, names: list[str], masks: dict, findings: dict, report: Report, notes: Counter
 ) -> None:
     "Report what is wrong with each image and each mask, and note what is unusual."
-    strays = _strays(folder) if any(name not in folder.image_files for name in names) else {}
+    _check_images(folder, names, findings, report, notes)
     table_read = all(kind != "table not usable" for kind, _ in folder.faults)
-    for name in names:
-        _check_image(folder, name, findings, strays, report, notes)
+    for name in (name for name in names if name not in folder.table):
         _check_tags(folder, name, findings, table_read, report, notes)
     for path, name in masks.items():
         _check_mask(folder, name, path, findings, report)
         if shown := _classes_shown(findings, path):
             tagged = _classes_tagged(folder, name, findings)
-            notes["untagged"] += tagged is not None and not shown <= tagged
+            notes["untagged"] += tagged is not None and not shown.issubset(tagged)
 
 
 def _note_lines(folder, names: list[str], masks: dict, findings: dict, notes: Counter) -> list[str]:
@@ -602,7 +678,9 @@ def check_folder(
     _check_files(folder, names, masks, findings, report, notes)
     for part in (strong, set(folder.listed("val")) - strong):
         here = {name: path for path, name in masks.items() if name in part and path in findings}
-        together = {name: path for name, path in here.items() if path == folder.mask_path(name)}
+        own = (os.fspath(folder.mask_path(name)) for name in here)
+        together = {name: path for (name, path), mine in zip(here.items(), own, strict=True)
+                    if path == mine}  # fmt: skip
         _check_masks_together(folder, together, findings, report, notes)
     report.raise_if_any(folder.root)
     lines = _note_lines(folder, names, masks, findings, notes)

@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from PIL import Image
 
 from .check import check_folder, digest_files
 from .demo import draw_demo
-from .files import project_path, write_whole
+from .files import change_stamps, project_path, write_whole
 from swsss.photos.images import (
     IGNORE_INDEX,
     IMAGE_SUFFIXES,
@@ -59,13 +60,14 @@ from swsss.photos.layout import (
     unused_files,
 )
 from swsss.photos.lists import (
-    MAX_TEXT_BYTES,
+    MAX_LIST_BYTES,
+    TooLarge,
     covering_draw,
     divide_masks,
     fewest_covering,
+    files_by_name,
     is_spreadsheet,
     is_unreadable,
-    label_maps,
     lines_of,
     list_text,
     name_of,
@@ -73,6 +75,7 @@ from swsss.photos.lists import (
     parse_tags,
     read_annotation,
     read_bounded,
+    read_photo_text,
     read_text,
     short,
     tag_indices,
@@ -108,7 +111,7 @@ class VOCFolder:
         self.classes = self._read_classes()
         self.num_classes = len(self.classes)
         self.table = self._read_tags()
-        self._tags = {}  # name -> (C,) bool, filled when needed
+        self._tags = {}  # name -> (C,) bool, of masks and annotations that were read
         # whether the lists are derived from the files, because there is none
         self.derived = not any(os.path.lexists(self.list_path(which)) for which in LISTS)
         if self.derived:
@@ -154,15 +157,25 @@ def _paths(self: VOCFolder) -> dict[str, list[str]]:
 
 
 @patch
+def _own(self: VOCFolder, names: Iterable[str]) -> list[str]:
+    "The same names, equal ones as the one string that the photos have: 56 bytes less a name."
+    known = self.image_files.found
+    own = dict(zip(known, known, strict=True))
+    return [own.get(name, name) for name in names]
+
+
+@patch
 def _read_list(self: VOCFolder, which: str) -> list[str]:
     "One of the three lists; its faults are kept for the check."
     path = self.list_path(which)
     if which == "trainaug" and not path.exists():
         return self._read_list("train")
     try:
-        names, faults = parse_list(read_text(path), self._name_in)
+        names, faults = parse_list(read_photo_text(path), self._name_in)
         moved = without_suffix(names, self.image_files.found)
         names = list(dict.fromkeys(moved.get(name, name) for name in names)) if moved else names
+    except TooLarge:
+        raise
     except (OSError, ValueError) as error:
         self.faults.append(("list not usable", str(error)))
         return []
@@ -171,7 +184,7 @@ def _read_list(self: VOCFolder, which: str) -> list[str]:
         self.faults.append((kind, f"{which}.txt: {fault}"))
     if not names:
         self.faults.append(("list empty", f"ImageSets/Segmentation/{which}.txt"))
-    return names
+    return self._own(names)
 
 # %% ../../nbs/photos/07_folder.ipynb #c8d1b002
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -230,9 +243,9 @@ def _classes_of_tags(self: VOCFolder) -> tuple[str, ...]:
     named = set(self.layout.folder_tags.values()) if not self.annotation_files else set()
     if self.tag_file:
         try:
-            named = set(tags_named(read_text(self.tag_file)))
+            named = set(tags_named(read_photo_text(self.tag_file)))
         except (OSError, ValueError):
-            return VOC_CLASSES  # `_read_tags` reports it
+            return VOC_CLASSES  # `_read_tags` tells of it
     named = sorted(name for name in named if name.casefold() not in _NO_CLASS)
     if not named or len(named) >= IGNORE_INDEX or set(named) & set(VOC_CLASSES):
         return VOC_CLASSES
@@ -312,7 +325,7 @@ def _parse_tags(self: VOCFolder, text: str, classes: Iterable[str]) -> tuple[dic
     table, faults = parse_tags(text, index, self._name_in)
     for name, shorter in without_suffix(table, self.image_files.found).items():
         table.setdefault(shorter, table.pop(name))
-    return table, faults
+    return dict(zip(self._own(table), table.values(), strict=True)), faults
 
 
 @patch
@@ -323,15 +336,17 @@ def _read_tags(self: VOCFolder) -> dict[str, tuple[int, ...]]:
     path = self.tag_file
     where = path.relative_to(self.root).as_posix()
     try:
-        if is_spreadsheet(read_bounded(path, MAX_TEXT_BYTES)):
+        if is_spreadsheet(read_bounded(path, MAX_LIST_BYTES)):
             code = f"from swsss.photos.lists import rewrite_table; rewrite_table(r'{path}')"
             raise ValueError(
                 f"{where}: saved by a spreadsheet, with semicolons between its columns or not as "
                 "UTF-8. This rewrites it and keeps it as it was beside: "
                 f'python -c "{code}"'
             )
-        text = read_text(path)
+        text = read_photo_text(path)
         table, faults = self._parse_tags(text, self.classes)
+    except TooLarge:
+        raise
     except (OSError, ValueError) as error:
         self.faults.append(("table not usable", str(error)))
         return {}
@@ -404,7 +419,8 @@ def is_held_back(self: VOCFolder, name: str) -> bool:
 def mask_path(self: VOCFolder, name: str) -> Path | None:
     "The file that `labels(name)` reads, there or not; None where the mask is held back."
     if self._keep is not None and name not in self._keep:
-        return self._label_dir and self._label_maps.get(name, self._label_dir / f"{name}.png")
+        own = self._label_maps.get(name)
+        return own[0] if own else self._label_dir and self._label_dir / f"{name}.png"
     own = self.mask_files.get(name)
     return own[0] if own else self.mask_dir / f"{name}.png"
 
@@ -443,11 +459,9 @@ def tag_source(
 
 @patch
 def _find_tags(self: VOCFolder, name: str) -> np.ndarray:
-    "Read an image's tags from where they are."
+    "Read an image's tags from where they are, if that is no table."
     source, tags = self.tag_source(name), np.zeros(self.num_classes, bool)
-    if name in self.table:
-        indices = self.table[name]
-    elif source == "Annotations":
+    if source == "Annotations":
         path = self.annotation_files[name][0]
         index = {c: i for i, c in enumerate(self.classes)}
         indices, faults = tag_indices(read_annotation(path), index)
@@ -464,9 +478,32 @@ def _find_tags(self: VOCFolder, name: str) -> np.ndarray:
 @patch
 def tags(self: VOCFolder, name: str) -> np.ndarray:  # (C,) bool, background always on
     "The image-level labels of one image."
-    if name not in self._tags:
-        self._tags[name] = self._find_tags(name)
-    return self._tags[name].copy()
+    return self.tag_matrix([name])[0]
+
+
+@patch
+def tag_matrix(
+    self: VOCFolder,
+    names: Iterable[str],
+) -> np.ndarray:  # (N, C) bool, background always on; rows in the order of the names
+    "The image-level labels of many images."
+    names, table, known = list(names), self.table, self._tags
+    known |= {n: self._find_tags(n) for n in names if n not in table and n not in known}
+    indices = [table[n] if n in table else np.flatnonzero(known[n]) for n in names]
+    lengths = np.fromiter(map(len, indices), int, len(names))
+    tags = np.zeros((len(names), self.num_classes), bool)
+    flat = np.fromiter(chain.from_iterable(indices), int, lengths.sum())
+    tags[np.repeat(np.arange(len(names)), lengths), flat] = True
+    tags[:, 0] = True
+    return tags
+
+
+@patch
+def _indices(self: VOCFolder, name: str) -> list[int]:
+    "The classes of one image in order, background first."
+    if name in self.table:
+        return sorted({0, *self.table[name]})
+    return np.flatnonzero(self.tags(name)).tolist()
 
 # %% ../../nbs/photos/07_folder.ipynb #8632429a
 @patch
@@ -585,7 +622,7 @@ def _first(folder: VOCFolder, n: int, seed: int | None = None) -> list[str]:
 
 def _from_list(folder: VOCFolder, path: Path) -> list[str]:
     "The names in a list of the user's own, all of which may be trained on."
-    names, faults = parse_list(read_text(path))
+    names, faults = parse_list(read_photo_text(path))
     val, known = set(folder.listed("val")), {*folder.listed("train"), *folder.listed("trainaug")}
     faults += [f"{short(name)}: is in val.txt, to be evaluated on" for name in names if name in val]
     faults += [
@@ -629,7 +666,7 @@ def with_labels(
     view._keep = {*keep, *self.listed("val")}
     if view._label_dir is not None and not view._label_dir.is_dir():
         raise FileNotFoundError(f"There is no label folder {view._label_dir}.")
-    view._label_maps = label_maps(view._label_dir) if view._label_dir else {}
+    view._label_maps = files_by_name(view._label_dir, (".png",)) if view._label_dir else {}
     return view
 
 # %% ../../nbs/photos/07_folder.ipynb #6df613be
@@ -649,13 +686,37 @@ def fingerprint(
 ) -> str:  # 16 hexadecimal digits
     "Digest of lists, classes, tags and file sizes, the same on every machine."
     digest = hashlib.sha256(json.dumps([self.classes, self._lists]).encode())
-    for name in self.names:
-        image, mask = self.image_path(name), self.mask_path(name)
-        source = self.tag_source(name)
-        tags = source if source in ("", "mask") else np.flatnonzero(self.tags(name)).tolist()
-        sizes = image.stat().st_size, mask.stat().st_size if mask and mask.is_file() else None
-        digest.update(json.dumps([name, image.name, *sizes, tags]).encode())
+    images, masks = self._image_paths(self.names), self._mask_paths(self.names)
+    sizes = change_stamps(images)[:, 0].tolist(), change_stamps(masks)[:, 0].tolist()
+    quoted = json.encoder.encode_basestring_ascii
+    for name, image, *row in zip(self.names, images, *sizes, strict=True):
+        size, mask_size = row
+        if size < 0:
+            raise FileNotFoundError(f"{image}: no such file")
+        source, file = self.tag_source(name), quoted(image.rpartition(os.sep)[2])
+        tags = quoted(source) if source in ("", "mask") else self._indices(name)
+        mask_size = "null" if mask_size < 0 else mask_size
+        digest.update(f"[{quoted(name)}, {file}, {size}, {mask_size}, {tags}]".encode())
     return digest.hexdigest()[:16]
+
+
+@patch
+def _image_paths(self: VOCFolder, names: list[str]) -> list[str]:
+    "The file of each image."
+    if missing := next((name for name in names if name not in self.image_files.found), ""):
+        self.image_path(missing)  # which tells where it should be
+    return self.image_files.first(names)
+
+
+@patch
+def _mask_paths(self: VOCFolder, names: list[str]) -> list[str]:
+    "The file of each image's label, there or not; '' where the mask is held back."
+    plain = self._keep is None  # of a million photos nearly all have none
+    own, front = self.mask_files.found, os.path.join(self.mask_dir, "")
+    return [
+        f"{front}{name}.png" if plain and name not in own else os.fspath(self.mask_path(name) or "")
+        for name in names
+    ]
 
 
 def content_digest(
@@ -673,13 +734,14 @@ def contents(
 ) -> dict:  # 'classes', 'lists' and 'tags' by digest; 'photos' and 'masks': {name: digest}
     "Digests of photos, these masks, classes, lists and tags, the same in every copy."
     names = list(self.names if names is None else names)
-    photos = {name: self.image_path(name) for name in names}
+    photos = dict(zip(names, self._image_paths(names), strict=True))
     paths = {name: self.mask_path(name) for name in dict.fromkeys(masks)}
-    paths = {name: path for name, path in paths.items() if path and path.is_file()}
-    tagged = {name: self.mask_files[name][0] for name in names if self.tag_source(name) == "mask"}
+    paths = {name: os.fspath(path) for name, path in paths.items() if path and path.is_file()}
+    tagged = [name for name in names if self.tag_source(name) == "mask"]
+    tagged = dict(zip(tagged, self.mask_files.first(tagged), strict=True))
     found = digest_files(self.root, [*photos.values(), *paths.values(), *tagged.values()])
-    given = [name for name in names if name not in tagged and self.tag_source(name)]
-    given = {name: np.flatnonzero(self.tags(name)).tolist() for name in given}
+    given = {name: self._indices(name) for name in names
+             if name not in tagged and self.tag_source(name)}  # fmt: skip
     tags = [found[tagged[name]] if name in tagged else given.get(name) for name in names]
     return {
         "classes": list(self.classes),
@@ -701,8 +763,7 @@ def about(
         names = ["the folder itself" if path == "." else path for path in inside]
         return ", ".join(map(short, names[:3])) + ", ..." * (len(names) > 3)
 
-    masks = {path.parent for files in self.mask_files.values() for path in files}
-    photos = {path.parent for files in self.image_files.values() for path in files}
+    masks, photos = self.mask_files.folders(), self.image_files.folders()
     where = "beside them" if masks <= photos else f"in {place(*masks)}"
     parts = [f"{len(self.image_files):,} photos in {place(*photos)}"]
     parts += [f"{len(self.mask_files):,} masks {where}" if masks else "no masks"]

@@ -30,6 +30,8 @@ from swsss.photos.lists import (
     is_tag_table,
     is_unreadable,
     lines_of,
+    read_photo_text,
+    read_start,
     read_text,
     short,
 )
@@ -51,7 +53,7 @@ _PASSED_OVER = {
     "segmentationobjectvisualization", "segmentationclassnpy", "segmentationobjectnpy", "imagesets",
 }  # fmt: skip
 MAX_DEPTH = 5  # folders below the one that is opened
-MAX_FILES = 2**21  # more is a home folder or a disk, not a folder of photos
+MAX_FILES = 2**23  # more is a home folder or a disk; a million photos may have several labels
 UNREAD_PHOTOS = {
     ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".gif", ".jp2", ".jxl", ".psd",
 }  # fmt: skip
@@ -70,8 +72,8 @@ def _list(folder: str, parts: tuple[str, ...]) -> tuple[Listing, list[str]]:
     files, folders = [], []
     with suppress(OSError), os.scandir(folder) as entries:  # one may not be listed
         for entry in entries:
-            if not entry.name.startswith("."):
-                (folders if entry.is_dir() else files).append(entry.name)
+            if (name := entry.name)[0] != ".":
+                (folders if entry.is_dir() else files).append(name)
     own = "labels.json" in files or "recipe.json" in files or parts[-1:] == ("before",)
     own |= bool(parts) and parts[-1].endswith("-before")
     return Listing(parts, sorted(files), own and bool(parts)), sorted(folders)
@@ -248,8 +250,8 @@ class Layout(NamedTuple):
     photo_dir: Path  # the nearest folder that holds all photos
     mask_dir: Path  # the nearest that holds all masks
     photos: Files  # name -> files
-    masks: Mapping[str, list[Path]]
-    annotations: Mapping[str, list[Path]]  # VOC's XML
+    masks: Files
+    annotations: Files  # VOC's XML
     splits: dict[str, str]  # name -> 'train', 'val' or 'test', by its folder
     folder_tags: dict[str, str]  # name -> the folder that it lies in, where folders may be classes
     texts: list[Path]  # tables, lists, JSON and XML at the top, the nearest first
@@ -264,19 +266,29 @@ def _common(root: Path, some: Iterable[Found]) -> Path:
 
 def _one_format(photos: Files) -> Files:
     "Where a name has photos of several formats, as phones keep them: JPEG, PNG or WebP alone."
-    for name, files in photos.found.items():
-        if len(files) > 1:
-            plain = [file for file in files if file.lower().endswith(IMAGE_SUFFIXES[:4])]
-            photos.found[name] = plain or files
+    for name in [name for name, files in photos.found.items() if not isinstance(files, str)]:
+        files = photos.files(name)
+        plain = [file for file in files if file.lower().endswith(IMAGE_SUFFIXES[:4])]
+        photos.found[name] = plain[0] if len(plain) == 1 else plain or files
     return photos
 
 
 def _as_files(root: Path, some: Mapping[str, list[Found]]) -> Files:
     "The files of photos or masks, by name."
     paths = {
-        name: sorted((one.path for one in ones), key=str.swapcase) for name, ones in some.items()
+        name: sorted((one.path for one in ones), key=str.swapcase)
+        if len(ones) > 1
+        else ones[0].path
+        for name, ones in some.items()
     }
     return Files(root, paths)
+
+
+def _below(root: Path, files: Files) -> Iterator[str]:
+    "The paths of files below the root."
+    place = files.folder.relative_to(root).as_posix()
+    front = "" if place == "." else f"{place}/"
+    return (front + file for name in files for file in files.files(name))
 
 
 def _pictures(listing: Listing, suffixes: Iterable[str]) -> list[Found]:
@@ -297,10 +309,12 @@ def _unused(listings: Iterable[Listing], used: set[str]) -> Counter:
     kinds = Counter()
     for listing in listings:
         role, own = role_of(listing.parts), listing.is_own
+        front = "".join(f"{part}/" for part in listing.parts)
         for file in listing.files if not own and role != "passed over" else ():
+            if front + file in used:
+                continue
             suffix = os.path.splitext(file)[1].lower()
-            path = "/".join((*listing.parts, file))
-            if suffix in _SILENT or path in used or is_unreadable(path):  # the check names these
+            if suffix in _SILENT or is_unreadable(front + file):  # the check names these
                 continue
             photo = "picture(s) in a folder for masks" if role == "masks" else "photo(s)"
             what = photo if suffix in IMAGE_SUFFIXES else suffix
@@ -375,8 +389,7 @@ def _flat_layout(root: Path, listings: list[Listing]) -> Layout:
         matched |= {one.stem: [one] for one in without if one.stem not in matched}
         photos, masks = _one_format(_as_files(root, named)), _as_files(root, matched)
     mask_dir = masks.folder if masks.folder != root else root / _VOC_MASKS[0]
-    used = {path.relative_to(root).as_posix() for part in (photos, masks) for some in part.values()
-            for path in some}  # fmt: skip
+    used = {*_below(root, photos), *_below(root, masks)}
     return Layout("flat", root, root, mask_dir, photos, masks, annotations, {}, {},
                   _texts(root, listings[0].files), unreadable, _unused(listings, used))  # fmt: skip
 
@@ -447,7 +460,7 @@ def _tree_layout(root: Path, listings: list[Listing]) -> Layout:
     matched, without = match_masks(masks, firsts, beside)
     shots = _one_format(_as_files(root, named))
     used = {one.path for some in (*matched.values(), without) for one in some}
-    used |= {file for files in shots.found.values() for file in files}
+    used |= {*_below(root, shots)}
     splits = {name: split_of(ones[0].parts) for name, ones in named.items()}
     matched |= {one.path: [one] for one in without}  # with the name of no photo
     texts = [path for listing in listings if len(listing.parts) < 3 and not listing.is_own
@@ -462,10 +475,10 @@ def _tree_layout(root: Path, listings: list[Listing]) -> Layout:
                   _unused(listings, used))  # fmt: skip
 
 
-def _xml(root: Path, listings: Iterable[Listing], named: Mapping) -> dict[str, list[Path]]:
+def _xml(root: Path, listings: Iterable[Listing], named: Mapping) -> Files:
     "VOC's annotations, in a folder for masks or beside the photos."
     found = [one for listing in listings for one in _pictures(listing, {".xml"})]
-    return {one.stem: [root / one.path] for one in found if one.stem in named}
+    return Files(root, {one.stem: one.path for one in found if one.stem in named})
 
 
 def unused_files(
@@ -474,9 +487,8 @@ def unused_files(
     "What lies in a folder and is not used; of VOC's layout it is looked for only now."
     if layout.kind != "voc":
         return layout.unused
-    used = {path.relative_to(layout.root).as_posix()
-            for part in (layout.photos, layout.masks, layout.annotations)
-            for some in part.values() for path in some}  # fmt: skip
+    parts = layout.photos, layout.masks, layout.annotations
+    used = {path for files in parts for path in _below(layout.root, files)}
     return _unused(list_tree(layout.root, 2), used)
 
 
@@ -687,6 +699,7 @@ def find_tag_file(
     others = [path for path in some if path.stem not in layout.photos and path not in named]
     for path in [*named, *others[:_SNIFFED]]:
         with suppress(OSError, ValueError):  # too large, or another encoding
-            if path in named or (not tool_of(path) and is_tag_table(read_text(path))):
+            read = read_photo_text if path.suffix.lower() in (".json", ".jsonl") else read_start
+            if path in named or (not tool_of(path) and is_tag_table(read(path))):
                 return path
     return None

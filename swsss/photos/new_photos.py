@@ -16,7 +16,7 @@ import numpy as np
 from .files import file_digest, project_path
 from .images import IMAGE_SUFFIXES, read_image
 from .layout import UNREAD_PHOTOS
-from .lists import is_unreadable, parse_tags, read_text, short, without_suffix
+from .lists import is_unreadable, parse_tags, read_photo_text, short, without_suffix
 
 # %% ../../nbs/photos/13_new_photos.ipynb #87abe4e7
 class PhotoFolder:
@@ -99,7 +99,7 @@ class PhotoFolder:
     def _read_tags(self) -> dict[str, tuple[int, ...]]:
         "The table of tags; one error with all that is wrong with it."
         index = {name: k for k, name in enumerate(self.classes)}
-        table, faults = parse_tags(read_text(self.tag_file), index)
+        table, faults = parse_tags(read_photo_text(self.tag_file), index)
         for name, shorter in without_suffix(table, self.files).items():
             table.setdefault(shorter, table.pop(name))
         if faults:

@@ -323,7 +323,7 @@ def _learn(
     recipe = Recipe.paper(**read_recipe(base))
     names = [*learned.strong, *learned.labels]
     read = lru_cache(_EXAMPLES_IN_MEMORY)(lambda name: read_example(network, view, name))
-    tags = np.stack([view.tags(name) for name in names])
+    tags = view.tag_matrix(names)
     factors = draw_factors(tags, len(learned.labels), recipe.batches.repeat_threshold)
     drawn = draw_names(names, factors, steps * BATCH_SIZE, seed)
     with frozen_features(network, base.parent), torch.random.fork_rng([]):

@@ -323,8 +323,8 @@ def begin_phase(
 ) -> None:
     "Start the classifier at how common each tag is, the supervised phase at its backbone."
     if phase.kind == "classifier":
-        shown = [folder.tags(name) for name in folder.listed("trainaug")]
-        network.tag_classifier.start_at(torch.from_numpy(np.mean(shown, 0)))
+        shown = folder.tag_matrix(folder.listed("trainaug"))
+        network.tag_classifier.start_at(torch.from_numpy(shown.mean(0)))
     elif network.classifier_weight:
         if classifier:
             network.tag_classifier.load_state_dict(
