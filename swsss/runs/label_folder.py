@@ -1043,28 +1043,39 @@ def _stays(label_dir: Path, name: str, about: dict) -> bool:
 
 def _put_networks(label_dir: Path, name: str, labels: np.ndarray, about: dict) -> str:
     "Write a network's label; 'left', 'moved' or 'accepted' where another was in its place."
-    with hold_folder(label_dir, PATIENCE):
-        path, networks = _label_path(label_dir, name), network_label(label_dir, name)
-        there = label_maker(label_dir, name)
-        by, found = there.made_by if there else "", ""
-        if by == "network" and _stays(label_dir, name, about):
-            return "accepted"  # while the network was at work
-        if there:
-            _tie_verdicts(label_dir)
-        if by == "unknown":
-            with suppress(ValueError):  # what cannot be read may be still being written
-                before = read_labels(path)
-                fits = before.shape == labels.shape
-                found = "moved" if not fits else "same" if (before == labels).all() else ""
-            found = found or "left"
-        if found == "moved":
-            _keep_copy(label_dir, name)
-        free = by in ("", "network") or found == "moved"
-        write_labels(path if free else networks, labels, about)
-        if free and read_about(networks).get("made_by") == "network":
-            networks.unlink()
-        append_score(label_dir, about["scores"] | {"name": name})
-        return found.replace("same", "")
+    made = temporary_path(_label_path(label_dir, name))
+    try:
+        write_labels(made, labels, about)  # outside of the lock: a disk takes milliseconds
+        with hold_folder(label_dir, PATIENCE):
+            return _place_networks(label_dir, name, labels, about, made)
+    finally:
+        made.unlink(missing_ok=True)
+
+
+def _place_networks(label_dir: Path, name: str, labels, about: dict, made: Path) -> str:
+    "Put a label that is written in its place, under the lock."
+    path, networks = _label_path(label_dir, name), network_label(label_dir, name)
+    there = label_maker(label_dir, name)
+    by, found = there.made_by if there else "", ""
+    if by == "network" and _stays(label_dir, name, about):
+        return "accepted"  # while the network was at work
+    if there:
+        _tie_verdicts(label_dir)
+    if by == "unknown":
+        with suppress(ValueError):  # what cannot be read may be still being written
+            before = read_labels(path)
+            fits = before.shape == labels.shape
+            found = "moved" if not fits else "same" if (before == labels).all() else ""
+        found = found or "left"
+    if found == "moved":
+        _keep_copy(label_dir, name)
+    place = path if by in ("", "network") or found == "moved" else networks
+    place.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(made, place)
+    if place == path and read_about(networks).get("made_by") == "network":
+        networks.unlink()
+    append_score(label_dir, about["scores"] | {"name": name})
+    return found.replace("same", "")
 
 
 def _readable(folder, names: list[str], progress: bool) -> Iterator[tuple[str, np.ndarray, str]]:

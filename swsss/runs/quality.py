@@ -8,6 +8,7 @@ __all__ = ['OLD_DEFAULTS', 'count_share', 'evaluate_once', 'class_ious_of', 'fin
 # %% ../../nbs/runs/23_quality.ipynb #36d095ca
 import hashlib
 import json
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -136,12 +137,14 @@ def count_share(
         own = read_json(file, {"names": [], "confusion": 0})
         done = _counted(path, how)[0] | set(own["names"])
         left, total = [name for name in names if name not in done], np.array(own["confusion"])
-        for start in tqdm(range(0, len(left), _IMAGES_A_WRITE), f"share {share}", mininterval=5):
-            some = left[start : start + _IMAGES_A_WRITE]
-            how_to = {"progress": False, **_settings(how)}
-            total = total + evaluate_network(model, folder, some, with_tags, **how_to)
-            own["names"] += some
-            write_json(file, {**own, "confusion": total.tolist()})
+        with tqdm(total=len(left), desc=f"share {share}", file=sys.stdout, mininterval=5) as bar:
+            for start in range(0, len(left), _IMAGES_A_WRITE):
+                some = left[start : start + _IMAGES_A_WRITE]
+                how_to = {"progress": False, **_settings(how)}
+                total = total + evaluate_network(model, folder, some, with_tags, **how_to)
+                own["names"] += some
+                write_json(file, {**own, "confusion": total.tolist()})
+                bar.update(len(some))
     return len(names)
 
 # %% ../../nbs/runs/23_quality.ipynb #de75d940
