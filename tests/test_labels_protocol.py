@@ -58,6 +58,23 @@ def test_run_all_goes_on_and_redoes_only_what_it_must(home):
     assert (home / "runs/all/4-retrain/hybrid.safetensors").read_bytes() == weights
 
 
+def test_all_splits_listed_and_collected(home):
+    "Listing writes nothing and leaves out what is done; collecting runs nothing and gives the same table."
+    quick = {"iterations": 2, "workers": 0}
+    parameters = {"data": str(home / "demo"), "runs": str(home / "runs"), "name": "all", "recipe": "demo"}
+    parameters |= {"flip": False, "train": {**quick, "longest_side": 48}, "retrain": quick}
+    before = (home / "runs/all/results.csv").read_bytes()
+    printed = run("run_all", home / "4.ipynb", **parameters, splits="2, 4", list_runs=True)
+    (line,) = [line for line in printed.splitlines() if line.startswith("mkdir -p ")]
+    assert line.count(" -m papermill ") == 4 and f"{home}/runs/all/2/train_pct.ipynb" in line
+    assert "\n4: done before" in printed and not (home / "runs/all/2").exists()
+    assert (home / "runs/all/results.csv").read_bytes() == before
+
+    printed = run("run_all", home / "5.ipynb", **parameters, splits="2, 4", only_collect=True)
+    assert "1 of 2 splits are not done: 2" in printed and not (home / "runs/all/2").exists()
+    assert (home / "runs/all/results.csv").read_bytes() == before
+
+
 def test_labels_of_a_colleague_are_enough_for_stage_2(home):
     folder, export = VOCFolder(home / "demo"), home / "export"
     for name in folder.listed("trainaug")[2:8]:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['METHODS', 'GROUPS', 'SMALL', 'MODERN', 'DEMO', 'CE_CLASSIFIER_WEIGHT', 'RETRAIN', 'NetworkRecipe', 'BatchRecipe',
            'LossRecipe', 'OptimizerRecipe', 'SelfTrainingRecipe', 'Bookkeeping', 'crop_size', 'Phase', 'Recipe',
-           'default_recipe', 'default_name', 'retrain_recipe']
+           'default_recipe', 'check_changes', 'default_name', 'retrain_recipe']
 
 # %% ../../nbs/method/16_recipe.ipynb #674563d2
 import dataclasses
@@ -463,6 +463,21 @@ def default_recipe(
     if folder.root == project_path("data/demo"):
         return "demo"
     return "paper" if device == "cuda" else "small"
+
+
+def check_changes(
+    name: str,  # of the recipe that they are applied to; '' may become any `default_recipe`
+    changes: dict,  # fields, by flat names
+) -> None:
+    "Refuse a wrong name or value before the data are looked at."
+    faults = []
+    for each in [name] if name else ["paper", "small", "demo"]:
+        try:
+            Recipe.named(each, **changes)
+            return
+        except ValueError as fault:
+            faults.append(fault)
+    raise faults[0]
 
 
 def default_name(folder: VOCFolder, recipe: Recipe) -> str:

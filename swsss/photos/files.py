@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SETTLED_NS', 'MIN_LISTED', 'project_path', 'find_notebook', 'temporary_path', 'write_whole', 'remove_leftovers',
-           'write_json', 'read_json', 'file_digest', 'change_stamp', 'is_settled', 'change_stamps', 'find_device',
-           'reading_threads', 'read_ahead']
+           'write_json', 'read_json', 'parse_share', 'share_of', 'hold_lock', 'hold_share', 'shares_at_work',
+           'file_digest', 'change_stamp', 'is_settled', 'change_stamps', 'find_device', 'reading_threads', 'read_ahead']
 
 # %% ../../nbs/photos/00_files.ipynb #cd40ab12
 import errno
@@ -23,13 +23,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from configparser import ConfigParser
 from configparser import Error as ConfigError
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 # %% ../../nbs/photos/00_files.ipynb #c32514e7
 def _is_project(folder: Path) -> bool:
@@ -183,6 +184,92 @@ def read_json(
         return missing
     except ValueError as error:  # not JSON, or not UTF-8
         raise ValueError(f"{path} is damaged and cannot be read as JSON: {error}.") from None
+
+# %% ../../nbs/photos/00_files.ipynb #54a2e002
+def parse_share(
+    text: str,  # 'K/N', K from 1 to N; '' is no share
+) -> tuple[int, int] | None:  # K and N; None where there is no share
+    "Which of how many shares a process works on; one clear error where that is unclear."
+    if text == "":
+        return None
+    parts = re.fullmatch(r"([1-9]\d{0,6})/([1-9]\d{0,6})", str(text), re.ASCII)
+    if not parts or int(parts[1]) > int(parts[2]):
+        how = "pass K/N with K from 1 to N, such as 2/8 for the second of eight shares"
+        raise ValueError(f"share={str(text)[:40]!r}: {how}.")
+    return int(parts[1]), int(parts[2])
+
+
+def share_of(
+    names: Iterable[str],
+    share: tuple[int, int] | None,  # of `parse_share`; None: all names, as they are
+) -> list[str]:  # sorted, each once; [] where there are fewer names than shares
+    "The names of a share: the same in every process, whatever is done already."
+    return list(names) if share is None else sorted(set(names))[share[0] - 1 :: share[1]]
+
+# %% ../../nbs/photos/00_files.ipynb #54a2e005
+@contextmanager
+def hold_lock(
+    path: str | os.PathLike,  # of the lock's own file; its folder is made if it does not exist
+    timeout: float = 10,  # seconds to wait for another process; then filelock's Timeout
+) -> Iterator[None]:
+    "Hold a lock; where there is none to be had, one clear error."
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, timeout=timeout)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise
+    except (OSError, NotImplementedError) as error:
+        raise OSError(
+            f"{path.parent} cannot be locked ({error}) and nothing was written: "
+            "give it write permission, or move it to a disk of this machine."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def hold_share(
+    folder: str | os.PathLike,  # where the share's results go; its lock lies there while it is held
+    share: tuple[int, int] | None,  # of `parse_share`; None: no share, and no lock
+    of: str = "",  # tells apart what is made in shares there
+    timeout: float = 10,  # seconds to wait for another process
+) -> Iterator[None]:
+    "Hold a share against other processes until this one has done it, or ends."
+    if share is None:
+        yield
+        return
+    k, n = share
+    lock = Path(folder) / f".{of}share-{k}-of-{n}.lock"
+    with ExitStack() as held:
+        try:
+            held.enter_context(hold_lock(lock, timeout))
+        except Timeout:
+            fault = f"share {k}/{n} in {folder} is being made by another process"
+            raise RuntimeError(f"{fault}: wait for it, or end that one first.") from None
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # Windows removes no file that is open
+                lock.unlink()
+
+
+def shares_at_work(
+    folder: str | os.PathLike,
+    of: str = "",  # as in `hold_share`
+) -> list[str]:  # 'K/N', in order
+    "Shares that other processes hold just now; locks that killed ones left behind are removed."
+    found = []
+    for lock in sorted(Path(folder).glob(f".{of}share-*-of-*.lock")):
+        try:
+            with hold_lock(lock, 0), suppress(OSError):
+                lock.unlink()
+        except Timeout:
+            found.append("/".join(re.findall(r"\d+", lock.name.rpartition("share-")[2])))
+    return found
 
 # %% ../../nbs/photos/00_files.ipynb #d295b009
 def file_digest(

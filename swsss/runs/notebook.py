@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['show_pictures', 'Parameters', 'show_recipe', 'run_path', 'command_for', 'prepare_machine', 'notebook_command',
-           'is_done', 'run_step']
+           'is_done', 'run_step', 'command_line']
 
 # %% ../../nbs/runs/24_notebook.ipynb #5d35b655
 import json
@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from difflib import get_close_matches
+from itertools import dropwhile
 from pathlib import Path
 
 import loky
@@ -188,3 +189,15 @@ def run_step(
         raise RuntimeError(f"{name} stopped; its notebook so far is {notebook}\n{errors[-3000:]}")
     print(f"  {name}: {time.monotonic() - begun:.0f} s, {notebook}")
     return True
+
+# %% ../../nbs/runs/24_notebook.ipynb #54a2e032
+def command_line(
+    steps: Iterable[tuple[str, Path, dict]],  # of `run_step`; one needs what the former has written
+) -> str:  # one line of a shell; '' where all are done
+    "The command that runs steps one after the other, from wherever it is started."
+    steps = [(name, notebook, json.loads(json.dumps(how))) for name, notebook, how in steps]
+    left = list(dropwhile(lambda step: is_done(*step[1:]), steps))
+    folders = dict.fromkeys(str(notebook.parent) for _, notebook, _ in left)
+    commands = [["mkdir", "-p", *folders], ["cd", str(project_path("."))]]
+    commands += [notebook_command(*step) for step in left]
+    return " && ".join(map(shlex.join, commands)) if left else ""
