@@ -672,7 +672,8 @@ class Files(Mapping):
     def first(self, names: Iterable[str]) -> list[str]:
         "The path of each name's first file, in a tenth of the time that a `Path` takes."
         some = (
-            files if isinstance(files, str) else files[0] for files in map(self.found.get, names)
+            files if isinstance(files, str) else files[0]
+            for files in map(self.found.__getitem__, names)
         )
         return [self._front + (file.replace("/", os.sep) if _ON_WINDOWS else file) for file in some]
 
