@@ -63,11 +63,17 @@ def test_a_split_beyond_the_limit_is_refused(root, monkeypatch):
         read_split(folder, split)
 
 
-def test_tags_as_json_beyond_the_limit_name_the_table_to_write(root, monkeypatch):
-    (root / "tags.csv").write_text(json.dumps({name: [] for name in VOCFolder(root).names}), encoding="utf-8")
-    monkeypatch.setattr(lists, "MAX_JSON", 20)
-    with pytest.raises(FolderError, match="save it as a table"):
+def test_tags_as_json_beyond_the_limit_are_read_by_line_or_name_the_table_to_write(root, monkeypatch):
+    names = VOCFolder(root).names
+    (root / "tags.csv").write_text(json.dumps({name: ["disc"] for name in names}), encoding="utf-8")
+    expected = VOCFolder(root).table
+    monkeypatch.setattr(lists, "MAX_JSON", 100)
+    monkeypatch.setattr(lists, "MAX_ROW", 100)
+    with pytest.raises(FolderError, match=r"one record a line; else save it as a table"):
         VOCFolder(root).check(progress=False)
+    records = (json.dumps({"image": name, "tags": ["disc"]}) for name in names)
+    (root / "tags.csv").write_text("\n".join(records), encoding="utf-8")
+    assert VOCFolder(root).table == expected and len(expected) == len(names)
 
 
 def test_a_row_that_does_not_end_is_named(root, monkeypatch):

@@ -344,7 +344,9 @@ def examine_files(
     kinds = [(what, deeply, _finding(row)) for what, deeply, *row in before.texts]
     found = [
         kinds[value] if is_known and kinds[value][0] == what and kinds[value][1] >= deep else None
-        for value, is_known, what in zip(now.values[:, 0], known, files.values(), strict=True)
+        for value, is_known, what in zip(
+            now.values[:, 0].tolist(), known.tolist(), files.values(), strict=True
+        )
     ]
     new = [
         (path, files[path], int(deep)) for path, one in zip(files, found, strict=True) if not one
@@ -354,7 +356,9 @@ def examine_files(
         found = [one or next(examined) for one in found]
         number = {kind: k for k, kind in enumerate(kinds)}
         now.values[:, 0] = [number.setdefault(one, len(number)) for one in found]
-        found = list(map(list(number).__getitem__, now.values[:, 0]))  # alike: one in common
+        found = list(
+            map(list(number).__getitem__, now.values[:, 0].tolist())
+        )  # alike: one in common
         texts = [[what, deeply, *finding] for what, deeply, finding in number]
         _save_cache(root, "looks", before, now._replace(texts=texts))
     return {path: finding for path, (_, _, finding) in zip(files, found, strict=True)}
@@ -419,7 +423,7 @@ def _strays(folder) -> dict[str, Path]:
     return {unicodedata.normalize("NFC", path.stem).casefold(): path for path in paths}
 
 
-def _check_image(folder, name: str, findings: dict, strays: dict, report: Report) -> None:
+def _check_image(folder, name: str, images: dict, strays: dict, report: Report) -> None:
     "Report what is wrong with one image."
     files = folder.image_files.get(name, [])
     if not files:
@@ -429,24 +433,21 @@ def _check_image(folder, name: str, findings: dict, strays: dict, report: Report
     if len(files) > 1:
         names = ", ".join(short(file.name) for file in files)
         report.add("image twice", f"{folder.photo_dir.name}: {names}")
-    found = findings[os.fspath(files[0])]
-    if found.kind:
-        report.add(found.kind, f"{_place(folder, files[0])}: {found.detail}")
+    if images[name].kind:
+        report.add(images[name].kind, f"{_place(folder, files[0])}: {images[name].detail}")
 
 
-def _check_images(folder, names: list[str], findings: dict, report: Report, notes: Counter) -> None:
+def _check_images(folder, names: list[str], images: dict, report: Report, notes: Counter) -> None:
     "Report what is wrong with each image, and note what is unusual."
-    photos = folder.image_files
-    here = [name for name in names if name in photos.found]
-    found = [findings[path] for path in photos.first(here)]
-    odd = {name for name in names if name not in photos.found}
+    files = folder.image_files.found
+    odd = {name for name in names if name not in images}
     strays = _strays(folder) if odd else {}
-    odd |= {name for name, finding in zip(here, found, strict=True) if finding.kind}
-    odd |= {name for name in here if not isinstance(photos.found[name], str)}
+    odd |= {name for name, finding in images.items() if finding.kind}
+    odd |= {name for name in images if not isinstance(files[name], str)}
     for name in (name for name in names if name in odd):
-        _check_image(folder, name, findings, strays, report)
-    alike = {id(finding): finding for finding in found}
-    for number, count in Counter(map(id, found)).items():
+        _check_image(folder, name, images, strays, report)
+    alike = {id(finding): finding for finding in images.values()}
+    for number, count in Counter(map(id, images.values())).items():
         for kind in alike[number].seen:
             notes[kind] += count
         height, width = alike[number].size
@@ -458,16 +459,15 @@ def _class_name(folder, k: int) -> str:
     return "void" if k == IGNORE_INDEX else short(folder.classes[k], 40)
 
 
-def _check_mask(folder, name: str, path: str, findings: dict, report: Report) -> None:
+def _check_mask(
+    folder, name: str, path: str, found: Finding, image: Finding | None, report: Report
+) -> None:
     "Report what is wrong with one mask that will be used."
-    found = findings[path]
     if len(folder.mask_files.get(name, [])) > 1 and Path(path) in folder.mask_files[name]:
         report.add("mask twice", ", ".join(_place(folder, p) for p in folder.mask_files[name]))
     where = _place(folder, path)
     if found.kind:
         return report.add(found.kind, f"{where}: {found.detail}")
-    photo = folder.image_files.first([name])[0] if name in folder.image_files else ""
-    image = findings.get(photo)
     if image and not image.kind and image.size != found.size:
         size, wanted = (" x ".join(map(str, pair)) for pair in (found.size, image.size))
         hint = "; as the photo is stored, before its EXIF orientation"
@@ -516,9 +516,10 @@ def _masks_used(folder, names: list[str], strong: set[str]) -> tuple[dict[str, s
     return used, missing
 
 
-def _files_used(folder, names: list[str], masks: dict[str, str]) -> list[tuple[str, str]]:
-    "Every file that will be opened, with what it is."
-    images = [name for name in names if name in folder.image_files.found]
+def _files_used(
+    folder, names: list[str], images: list[str], masks: dict[str, str]
+) -> list[tuple[str, str]]:
+    "Every file that will be opened, with what it is; first those of the images."
     rest = (name for name in names if name not in folder.table)
     annotated = [name for name in rest if folder.tag_source(name) == "Annotations"]
     return [
@@ -624,15 +625,16 @@ def _why_held_back(folder) -> str:
 
 
 def _check_files(
-    folder, names: list[str], masks: dict, findings: dict, report: Report, notes: Counter
-) -> None:
+    folder, names: list[str], images: dict, masks: dict, findings: dict, report: Report,
+    notes: Counter,
+) -> None:  # fmt: skip
     "Report what is wrong with each image and each mask, and note what is unusual."
-    _check_images(folder, names, findings, report, notes)
+    _check_images(folder, names, images, report, notes)
     table_read = all(kind != "table not usable" for kind, _ in folder.faults)
     for name in (name for name in names if name not in folder.table):
         _check_tags(folder, name, findings, table_read, report, notes)
     for path, name in masks.items():
-        _check_mask(folder, name, path, findings, report)
+        _check_mask(folder, name, path, findings[path], images.get(name), report)
         if shown := _classes_shown(findings, path):
             tagged = _classes_tagged(folder, name, findings)
             notes["untagged"] += tagged is not None and not shown.issubset(tagged)
@@ -672,10 +674,13 @@ def check_folder(
     masks, missing = _masks_used(folder, names, strong)
     for name in missing:
         report.add("mask missing", f"{short(name)}.png")
-    findings = examine_files(folder.root, _files_used(folder, names, masks), deep, progress)
+    images = [name for name in names if name in folder.image_files.found]
+    files = _files_used(folder, names, images, masks)
+    findings = examine_files(folder.root, files, deep, progress)
+    images = dict(zip(images, findings.values(), strict=False))
     _check_lists(folder, report)
     _check_file_names(folder, names, report)
-    _check_files(folder, names, masks, findings, report, notes)
+    _check_files(folder, names, images, masks, findings, report, notes)
     for part in (strong, set(folder.listed("val")) - strong):
         here = {name: path for path, name in masks.items() if name in part and path in findings}
         own = (os.fspath(folder.mask_path(name)) for name in here)
