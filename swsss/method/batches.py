@@ -23,8 +23,10 @@ from swsss.method.augment import (
     published_changes,
     random_box,
     reduced,
+    working_size,
 )
-from ..photos.images import IGNORE_INDEX, cv2, read_pseudo_label
+from .processes import share
+from ..photos.images import IGNORE_INDEX, cv2, photo_size, read_pseudo_label
 from ..photos.lists import tags_of_labels
 
 # %% ../../nbs/method/10_batches.ipynb #14bbbcb2
@@ -36,7 +38,7 @@ class Batch(NamedTuple):
     tags: torch.Tensor  # (N, C) bool: the classes of the whole photo, background always on
     has_labels: torch.Tensor  # (N,) bool: strong images, and weak draws that have a mask
     valid: torch.Tensor  # (N, H, W) bool: real pixels, False on padding
-    names: list  # (N,) str
+    names: list  # str, of the whole batch: (N,), unless several processes share it
     num_strong: int  # so many of the first images are strong
     # (N, H, W) in 0..1, the confidence of each label; None where all labels come from masks
     weights: torch.Tensor | None = None
@@ -114,6 +116,7 @@ class PairedBatches(Dataset):
         self.longest_side, self.cache_bytes, self.cache = longest_side, cache_bytes, {}
         self.epochs = {}  # half -> (epoch, its order), where factors make it
         self.num_strong, self.num_weak = num_strong, num_weak
+        self.slots = [*share(num_strong), *(num_strong + k for k in share(num_weak))]
         self.crop = (crop, crop) if isinstance(crop, int) else None if crop is None else tuple(crop)
         self.mean = np.asarray(torch.as_tensor(mean).cpu(), np.float32)
         self.std = np.asarray(torch.as_tensor(std).cpu(), np.float32)
@@ -162,13 +165,7 @@ class PairedBatches(Dataset):
         if get_worker_info():
             cv2.setNumThreads(0)  # OpenCV's threads do not survive a fork
         names = self.names(iteration)
-        photos = [self._photo(name) for name in names]
-        size = self.crop or tuple(np.max([photo[0].shape[:2] for photo in photos], 0))
-        samples = [self._sample(photo, size, iteration, slot) for slot, photo in enumerate(photos)]
-        images, labels = (np.stack(part) for part in zip(*samples, strict=True))
-        tags = np.stack([self.folder.tags(name) for name in names])
-        if self.pseudo_labels and self.cutmix:
-            self._mix(images, labels, tags, np.random.default_rng([self.seed, 3, iteration]))
+        images, labels, tags = self._drawn(names, iteration)
         images = torch.stack([normalise(image, self.mean, self.std) for image in images])
         valid = labels != PADDING
         images *= torch.from_numpy(valid)[:, None]  # the mean colour is rounded: padding exactly 0
@@ -180,20 +177,51 @@ class PairedBatches(Dataset):
         # A mask may show a class that its photo's tags lack; off the tags the loss is infinite.
         pairs = zip(tags, labels, strict=True)
         tags = np.stack([tag | tags_of_labels(mask, len(tag)) for tag, mask in pairs])
-        has_labels = [name in self.with_mask or self.pseudo_labels is not None for name in names]
+        own, masked = [names[slot] for slot in self.slots], self.pseudo_labels is not None
+        has_labels = [name in self.with_mask or masked for name in own]
         parts = map(torch.as_tensor, (labels, tags, has_labels, valid))
-        return Batch(images, *parts, names, self.num_strong, weights)
+        num_strong = sum(slot < self.num_strong for slot in self.slots)
+        return Batch(images, *parts, names, num_strong, weights)
 
-    def _mix(self, images, labels, tags, rng):
-        "CutMix within the weak half, in place; a mixed image has the tags of both."
-        weak = slice(self.num_strong, None)
-        before = [part[weak].copy() for part in (images, labels, tags)]
-        for k in range(len(before[0])):
+    def _drawn(self, names, iteration):
+        "Images, labels and tags of this process's slots; a mixed image has the tags of both."
+        photos = {slot: self._photo(names[slot]) for slot in self.slots}
+        size = self.crop or self._largest(names, photos)
+        boxes = self._boxes(size, len(names), iteration)
+        photos |= {  # whatever slot it is in, a neighbour is the same
+            boxes[slot][0]: self._photo(names[boxes[slot][0]])
+            for slot in self.slots
+            if slot in boxes and boxes[slot][0] not in photos
+        }
+        samples = {k: self._sample(photo, size, iteration, k) for k, photo in photos.items()}
+        own = [samples[slot] for slot in self.slots]
+        images, labels = (np.stack(part) for part in zip(*own, strict=True))
+        tags = np.stack([self.folder.tags(names[slot]) for slot in self.slots])
+        for k, slot in enumerate(self.slots):
+            if slot in boxes:
+                left, box = boxes[slot]
+                images[k][box], labels[k][box] = (part[box] for part in samples[left])
+                tags[k] |= self.folder.tags(names[left])
+        return images, labels, tags
+
+    def _largest(self, names, photos):
+        "(height, width) that holds each photo of a batch, those of other processes too."
+        sizes = [photo[0].shape[:2] for photo in photos.values()]
+        for name in (name for slot, name in enumerate(names) if slot not in photos):
+            path = self.folder.image_path(name)
+            sizes.append(working_size(photo_size(path), self.longest_side))
+        return tuple(np.max(sizes, 0))
+
+    def _boxes(self, size, images, iteration):
+        "CutMix within the weak half: slot -> (slot that a box comes from, that box)."
+        if not (self.pseudo_labels and self.cutmix):
+            return {}
+        rng, boxes = np.random.default_rng([self.seed, 3, iteration]), {}
+        for slot in range(self.num_strong, images):
             if rng.random() < self.cutmix:
-                box, target = random_box(labels.shape[1:], rng), self.num_strong + k
-                image, label, tag = (part[k - 1] for part in before)
-                images[target][box], labels[target][box] = image[box], label[box]
-                tags[target] |= tag
+                left = slot - 1 if slot > self.num_strong else images - 1
+                boxes[slot] = left, random_box(size, rng)
+        return boxes
 
     def names(
         self,
