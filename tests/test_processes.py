@@ -5,18 +5,21 @@ of `run_folder.py` begin theirs; those of a notebook, by `spawn`, are in `test_p
 """
 
 import os
-from functools import partial
-from pathlib import Path
+import shutil
+import signal
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
 import torch
-from run_folder import PATIENCE, QUICK, checkpoints, processes
+from run_folder import PATIENCE, QUICK, at_step, checkpoints, launched_quickly, processes, results
 from safetensors.torch import load_file
 
 from swsss.method import batches, predict
 from swsss.method.processes import joined, rank
 from swsss.photos.folder import VOCFolder
+from swsss.photos.images import write_labels
 from swsss.runs import run_folder as run_room
 from swsss.runs import training as train_room
 
@@ -26,8 +29,10 @@ ROUNDS = {"classifier_part": 0.3, "rounds": 2, "round_part": 0.25, "passes_befor
 ROUNDS |= {"round_strong": 3, "round_weak": 4, "classifier_weight": 1.0, "repeat_threshold": 0.5}
 # random weights on small crops amplify the last bit tenfold a step, in one process too: small steps
 LITE = {"backbone": "tf_efficientnet_lite0", "output_stride": 16, "optimizer": "sgd", "lr": 1e-5, "crop": 64}
+LITE |= {"iterations": 4}
 METHODS = {
-    "cce": {"method": "cce", "dice_weight": 1.0, **LITE},
+    "cce": {"method": "cce", "dice_weight": 1.0},
+    "cce on EfficientNet-Lite0": {"method": "cce", **LITE},
     "cce+tags": {"method": "cce+tags", "tag_weight": 0.5, "tag_on_strong": True, "repeat_threshold": 0.5},
     "pct": {"method": "pct"},
     "pct, as published": {"method": "pct", "joint_batch_norm": True, "as_published": True, "optimizer": "sgd"},
@@ -95,10 +100,14 @@ def whole(count, run, root, **options):
 
 
 def apart(one, other):
-    "The largest difference of two runs' losses."
-    (rows, _, _), (others, _, _) = one, other
-    assert list(rows.columns) == list(others.columns) and len(rows) == len(others) == STEPS.optimizer.iterations
-    return (rows - others).abs().max().max()
+    "The largest difference of two runs' losses, and of what they learned."
+    (rows, weights, _), (others, other_weights, _) = one, other
+    assert list(rows.columns) == list(others.columns) and len(rows) == len(others) > 3
+    found = [(rows - others).abs().max().max()]
+    for name, tensors in weights.items():
+        assert tensors.keys() == other_weights[name].keys()
+        found += [(part - other_weights[name][key]).abs().max().item() for key, part in tensors.items()]
+    return max(found)
 
 
 @pytest.fixture(scope="module")
@@ -123,3 +132,38 @@ def test_each_method_learns_what_one_process_learns(demo, alone, tmp_path, metho
     ours = whole(count, tmp_path / "run", demo, names=names, **METHODS[method])
     assert apart(ours, alone(method)) < NEAR
     assert all(torch.equal(state, alone(method)[2][0]) for state in ours[2])
+
+
+def stop_in_step_7():
+    "Process 1 alone is told to stop."
+    at_step(7, lambda: os.kill(os.getpid(), signal.SIGTERM) if rank() == 1 else None)
+
+
+def test_a_run_stopped_in_one_of_two_goes_on_with_one(demo, alone, tmp_path):
+    run = tmp_path / "run"
+    codes, text = together(2, run, demo, prepare=(in_float64, stop_in_step_7), **METHODS["pct"])
+    assert codes == [1, 1] and text.count("stopped as asked after iteration 7") == 2
+    assert checkpoints(run) == [7]
+    assert apart(whole(1, run, demo, **METHODS["pct"]), alone("pct")) < NEAR
+
+
+def test_the_same_number_of_processes_learns_the_same_bits(demo, tmp_path):
+    "In float32, whichever way they begin; `torchrun` is told the run folder alone, which has the labels of stage 2."
+    folder = VOCFolder(demo)
+    labels = tmp_path / "labels"
+    for name in folder.listed("trainaug"):
+        write_labels(labels / f"{name}.png", folder.labels(name))
+    view = folder.with_labels(labels, keep=folder.listed("train")[:5])
+    what = STEPS.change(method="ce", num_strong=4, iterations=3), view, folder.listed("trainaug")
+    with pytest.raises(KeyboardInterrupt, match=r"nothing is trained, as asked; .* is ready for torchrun"):
+        train_room.train_in_processes(0, *what, tmp_path / "torchrun", "cpu", {"labels": str(labels)})
+    shutil.rmtree(labels)  # what it learns from is kept in the run folder
+    shutil.copytree(tmp_path / "torchrun", tmp_path / "begun")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--rdzv-backend", "c10d"]
+    torchrun += ["--rdzv-endpoint", "localhost:0", "-m", "swsss.runs.training", str(tmp_path / "torchrun")]
+    done = subprocess.run(torchrun, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0, done.stderr
+    with launched_quickly():
+        kept = folder.with_labels(tmp_path / "begun/stage2", keep=folder.listed("train")[:5])
+        train_room.train_in_processes(2, *what[:1], kept, what[2], tmp_path / "begun", "cpu", {"labels": str(labels)})
+    assert results(tmp_path / "torchrun") == results(tmp_path / "begun")

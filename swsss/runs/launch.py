@@ -10,13 +10,12 @@ import multiprocessing
 import os
 import pickle
 import signal
-import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import redirect_stdout, suppress
 from multiprocessing import connection
-from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
@@ -31,7 +30,8 @@ class _Teller:
         self.pipe = pipe
 
     def write(self, text: str) -> int:
-        self.pipe.send(("printed", text))
+        with suppress(OSError):  # the launching process is gone, and what was learned is kept
+            self.pipe.send(("printed", text))
         return len(text)
 
     def flush(self) -> None: ...
@@ -45,8 +45,8 @@ def _portable(error: BaseException) -> BaseException:
     text, lines = str(error), traceback.format_exception(error)
     if text.startswith("Caught ") and "Original Traceback" in text:  # by a loader's worker
         text = text.strip().splitlines()[-1].partition(": ")[2] or text
-        error = type(error)(text)
     try:
+        error = error if text == str(error) else type(error)(text)
         error = pickle.loads(pickle.dumps(error))
     except Exception:  # of a class that does not come back
         error = RuntimeError(text)
@@ -73,19 +73,19 @@ def _work(
     signal.signal(signal.SIGTERM, lambda *_: None)  # until `function` has a handler, and after
     threading.Thread(target=_stop_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
-    told, sys.stdout = (
-        sys.stdout,
-        _Teller(pipe) if rank == 0 else open(os.devnull, "w", encoding="utf-8"),
-    )
-    try:
-        with joined(rank, processes, torch.distributed.FileStore(f"{place}/store", processes)):
-            function(*arguments)
-    except BaseException as error:
-        pipe.send(("raised", _portable(error)))
-        if not isinstance(error, KeyboardInterrupt):
-            raise SystemExit(1) from None
-    finally:
-        sys.stdout = told
+    store = torch.distributed.FileStore(f"{place}/store", processes)
+    with (
+        open(os.devnull, "w", encoding="utf-8") as nowhere,
+        redirect_stdout(nowhere if rank else _Teller(pipe)),
+    ):
+        try:
+            with joined(rank, processes, store):
+                function(*arguments)
+        except BaseException as error:
+            with suppress(OSError):
+                pipe.send(("raised", _portable(error)))
+            if not isinstance(error, KeyboardInterrupt):
+                raise SystemExit(1) from None
 
 # %% ../../nbs/runs/19_launch.ipynb #7a0c2e07
 _GRACE = 10  # seconds that the others have to end once one has failed
