@@ -132,8 +132,8 @@ def test_too_many_processes_are_refused_before_anything_is_made(demo, tmp_path, 
 
 def test_what_only_followed_is_not_given_as_the_reason():
     lost, real, stop = LostProcess("gone"), ValueError("a reason"), KeyboardInterrupt("stopped")
-    assert launch._fault({0: lost, 1: real}, [1, 1]) is real
-    assert launch._fault({0: stop, 1: lost}, [0, 1]) is stop
-    assert launch._fault({0: lost}, [1, 0]) is lost
-    assert launch._fault({}, [0, 0]) is None
-    assert "exit code 3" in str(launch._fault({}, [0, 3]))
+    assert launch._fault({0: lost, 1: real}, [1, 1], False) is real
+    assert launch._fault({0: stop, 1: lost}, [0, 1], True) is stop
+    assert launch._fault({0: lost}, [1, 0], False) is lost
+    assert launch._fault({}, [0, 0], False) is None
+    assert "exit code 3" in str(launch._fault({}, [0, 3], False))

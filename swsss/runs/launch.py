@@ -97,17 +97,19 @@ def _listen(
     stop: threading.Event,  # asks them to end
 ) -> dict[int, BaseException]:  # what they raised, by rank
     "Print what the first of them prints, until all have ended."
-    raised, failed_at = {}, None
+    raised, failed_at, told = {}, None, 0.0
     while any(worker.exitcode is None for worker in workers):
         _hear(pipes, raised, 0.2)
         alive = [worker for worker in workers if worker.exitcode is None]
-        if stop.is_set():
+        if stop.is_set() and time.monotonic() > told + 1:
+            told = time.monotonic()
             for worker in alive:
-                worker.terminate()  # SIGTERM, which only asks
+                worker.terminate()  # SIGTERM, which only asks, and may come before they listen
         if failed_at is None and any(worker.exitcode for worker in workers):
             failed_at = time.monotonic()
         if failed_at is not None and time.monotonic() > failed_at + _GRACE:
             for worker in alive:
+                raised.setdefault(workers.index(worker), LostProcess("it waited in vain"))
                 worker.kill()
     _hear(pipes, raised, 0)
     return raised
@@ -130,12 +132,16 @@ def _hear(pipes: list, raised: dict, seconds: float) -> None:
             pipes[there[pipe]] = None
 
 
-def _fault(raised: dict[int, BaseException], exit_codes: list[int]) -> BaseException | None:
-    "Why the processes ended; None where they are done. What only followed from it comes last."
+def _fault(
+    raised: dict[int, BaseException],  # by rank
+    exit_codes: list[int],
+    asked: bool,  # to stop
+) -> BaseException | None:  # None where they are done
+    "Why the processes ended; what only followed from it comes last."
     causes = [error for _, error in sorted(raised.items()) if not isinstance(error, LostProcess)]
     errors = [error for error in causes if not isinstance(error, KeyboardInterrupt)]
     stops = [error for error in causes if isinstance(error, KeyboardInterrupt)]
-    if any(code == -signal.SIGTERM for code in exit_codes):  # before it had a handler
+    if any(exit_codes) and (asked or -signal.SIGTERM in exit_codes):  # while they began
         stops.append(KeyboardInterrupt("stopped before the first step; the same command goes on"))
     for rank, code in enumerate(exit_codes):
         if code < 0 and code != -signal.SIGTERM and rank not in raised:
@@ -174,5 +180,5 @@ def run_together(
             for worker in workers:
                 worker.kill()
                 worker.join()
-        if fault := _fault(raised, [worker.exitcode for worker in workers]):
+        if fault := _fault(raised, [w.exitcode for w in workers], stop.is_set()):
             raise fault

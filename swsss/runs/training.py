@@ -642,11 +642,13 @@ def train_in_processes(
     "`train`, in this process or in several that it begins."
     devices, run = devices_of(processes, device), (recipe, folder, strong, path)
     if processes == 0 and not is_finished(path):
+        networks_to_train(recipe, folder.num_classes)  # what cannot be built leaves no folder
         with Run(path, recipe, folder, origin, strong):
-            raise KeyboardInterrupt(
-                f"nothing is trained, as asked; {path} is ready for torchrun "
-                f"--nproc-per-node N -m swsss.runs.training {path}"
-            )
+            pass
+        raise KeyboardInterrupt(
+            f"nothing is trained, as asked; {path} is ready: torchrun --nproc-per-node N "
+            f"-m swsss.runs.training {path}"
+        )
     if processes < 2 or is_finished(path):
         return train(*run, device, origin)
     require_shares(recipe.phases(len(strong)), processes)
