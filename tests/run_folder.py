@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from swsss.method import model
 from swsss.method.recipe import Recipe
 from swsss.photos.files import file_digest
 from swsss.photos.folder import VOCFolder
+from swsss.runs import launch
 from swsss.runs import run_folder as run_room
 from swsss.runs import training as train_room
 
@@ -85,6 +87,17 @@ def printed(run):
     "All that the processes of a run have printed."
     output = run.with_suffix(".txt")
     return output.read_text() if output.is_file() else ""
+
+
+@contextmanager
+def launched_quickly():
+    "Within it, processes that train together are forked off the server above, in place of new ones."
+    plain = launch.multiprocessing.get_context
+    launch.multiprocessing.get_context = lambda _: processes
+    try:
+        yield
+    finally:
+        launch.multiprocessing.get_context = plain
 
 
 # What is in a run folder

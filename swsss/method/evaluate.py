@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
+from .processes import total
 from ..photos.folder import VOCFolder
 from ..photos.images import IGNORE_INDEX
 
@@ -125,10 +126,11 @@ class DynamicEvaluation(nn.Module):
         as_published: bool = False,  # count predictions on void pixels
     ) -> None:
         "Add the pixels of one step to the running counts, without waiting for the device."
-        confusion = confusion_matrix(prediction, labels, self.num_classes)
+        confusion = total(confusion_matrix(prediction, labels, self.num_classes))
         predicted = confusion.sum(0)
         if as_published:
-            predicted = confusion_matrix(prediction, prediction, self.num_classes).diagonal()
+            others = confusion_matrix(prediction, prediction, self.num_classes)
+            predicted = total(others).diagonal()
         self.labelled.mul_(self.momentum).add_(confusion.sum(1))
         self.predicted.mul_(self.momentum).add_(predicted)
         self.right.mul_(self.momentum).add_(confusion.diagonal())

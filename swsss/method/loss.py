@@ -10,6 +10,7 @@ __all__ = ['class_aware_logits', 'class_aware_log_softmax', 'class_aware_cross_e
 import torch
 from torch.nn import functional as F
 
+from .processes import total, whole_mean
 from ..photos.images import IGNORE_INDEX
 
 # %% ../../nbs/method/13_loss.ipynb #cf0d64b8
@@ -48,7 +49,7 @@ def class_aware_cross_entropy(
     losses = F.nll_loss(log_probs, labels, ignore_index=ignore_index, reduction="none")
     if reduction == "none":
         return losses
-    return losses.sum() / (labels != ignore_index).sum().clamp(min=1)
+    return total(losses.sum()) / total((labels != ignore_index).sum()).clamp(min=1)
 
 # %% ../../nbs/method/13_loss.ipynb #a6ae0569
 def class_aware_dice(
@@ -68,8 +69,10 @@ def class_aware_dice(
     labels, right = labels.flatten(), probs.gather(1, labels[:, None]).flatten()
     zeros = probs.new_zeros(probs.shape[1])
     area, overlap = (zeros.index_add(0, labels, part) for part in (weights.flatten(), right))
-    dice = (2 * overlap + 1) / (area + probs.sum((0, 2, 3)) + 1)
-    return (1 - dice)[area > 0].mean() if (area > 0).any() else logits.sum() * 0
+    area, overlap, found = total(torch.stack([area, overlap, probs.sum((0, 2, 3))]))
+    dice = (2 * overlap + 1) / (area + found + 1)
+    shown = area > 0  # a product, since choosing some would make the program wait for a GPU
+    return ((1 - dice) * shown).sum() / shown.sum().clamp(min=1)
 
 # %% ../../nbs/method/13_loss.ipynb #afd609f1
 def class_aware_labels(
@@ -86,7 +89,8 @@ def tag_loss(
 ) -> torch.Tensor:  # a scalar
     "Multi-label soft-margin loss of the max-pooled logits, background left out."
     highest = logits.float().flatten(2).max(2).values
-    return F.multilabel_soft_margin_loss(highest[:, 1:], tags[:, 1:].float())
+    loss = F.multilabel_soft_margin_loss(highest[:, 1:], tags[:, 1:].float())
+    return whole_mean(loss, len(tags))
 
 # %% ../../nbs/method/13_loss.ipynb #e2c4d8f3
 def within_tags_loss(
@@ -102,4 +106,4 @@ def within_tags_loss(
     else:  # what the softmax subtracted, read off the background
         within = logits[:, 0] - log_probs[:, 0]
     losses = (logits.logsumexp(1) - within) * valid
-    return losses.sum() / valid.sum().clamp(min=1)
+    return total(losses.sum()) / total(valid.sum()).clamp(min=1)

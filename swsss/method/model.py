@@ -28,6 +28,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.grad import conv2d_weight
 
+from .processes import pass_size
 from .renamed import renamed, renamed_tensors
 from .weights import backbone_weights, input_statistics, read_weights
 from ..photos.files import file_digest, find_device, write_whole
@@ -77,7 +78,7 @@ class ASPP(nn.Module):
     ) -> torch.Tensor:  # (N, in_channels, h, w) -> (N, channels, 1, 1)
         conv, norm, relu = self.image
         pooled = conv(x.mean((2, 3), keepdim=True))
-        if norm.training and len(x) == 1:
+        if norm.training and pass_size(len(x)) == 1:
             return relu(
                 F.batch_norm(
                     pooled,

@@ -19,6 +19,7 @@ from swsss.method.loss import (
     class_aware_log_softmax,
     tag_loss,
 )
+from .processes import one_pass, total
 from ..photos.images import IGNORE_INDEX
 
 # %% ../../nbs/method/15_pct.ipynb #ebfa48e1
@@ -93,7 +94,8 @@ def pct_losses(
     supervised = supervised_losses(hybrid_logits, labels, tags, num_strong, True, *how)
     pseudo = class_aware_cross_entropy(pseudo_logits[w], from_hybrid, tags[w])
     per_pixel = class_aware_cross_entropy(hybrid_logits[w], from_pseudo, tags[w], reduction="none")
-    pct = (weights[:, None, None] * per_pixel).sum() / valid[w].sum().clamp(min=1)
+    weighted = total((weights[:, None, None] * per_pixel).sum())
+    pct = weighted / total(valid[w].sum()).clamp(min=1)
     return supervised._replace(pseudo=pseudo, pct=pct)
 
 # %% ../../nbs/method/15_pct.ipynb #b17cf43b
@@ -107,7 +109,9 @@ def forward_halves(
     "Logits of the strong and the weak images, passed together or one after the other."
     strong, weak = images[:num_strong], images[num_strong:]
     if joint or not len(weak):
-        return network(images)
-    with torch.set_grad_enabled(strong_gradients):
+        with one_pass(len(strong), len(weak)):
+            return network(images)
+    with torch.set_grad_enabled(strong_gradients), one_pass(len(strong)):
         logits = network(strong)
-    return torch.cat([logits, network(weak)])
+    with one_pass(len(weak)):
+        return torch.cat([logits, network(weak)])

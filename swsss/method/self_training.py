@@ -28,6 +28,7 @@ from swsss.method.loss import (
 )
 from .pct import Losses
 from .predict import FLIP_BATCH_PIXELS, batch_logits, working_photo
+from .processes import count_here, from_all, share, total, whole_mean
 from .refine import colour_logits, fit_colour_model
 from ..photos.files import read_ahead, reading_threads
 from ..photos.folder import VOCFolder
@@ -40,6 +41,7 @@ def classifier_losses(
 ) -> Losses:  # all 0 but `tag`
     "Binary cross entropy of the tag classifier, class by class, background left out."
     tag = F.binary_cross_entropy_with_logits(tag_logits[:, 1:].float(), tags[:, 1:].float())
+    tag = whole_mean(tag, len(tags))
     zero = tag.new_zeros(())
     return Losses(zero, zero, tag, zero)
 
@@ -56,7 +58,7 @@ def pseudo_label_losses(
     "The supervised loss with each pixel weighted by the confidence of its label."
     known = {"log_probs": class_aware_log_softmax(logits, tags)}
     per_pixel = class_aware_cross_entropy(logits, labels, tags, reduction="none", **known)
-    seg = (weights * per_pixel).sum() / (labels != IGNORE_INDEX).sum().clamp(min=1)
+    seg = total((weights * per_pixel).sum()) / total((labels != IGNORE_INDEX).sum()).clamp(min=1)
     seg = seg + dice_weight * class_aware_dice(logits, labels, tags, weights, **known)
     zero = tag = logits.new_zeros(())
     if within_tags_weight:
@@ -195,16 +197,17 @@ def class_prior_bias(
 ) -> torch.Tensor:  # (C,) on the network's device, to add to the logits; 0 for the background
     "The class-area prior of a network, scaled down for classes with many masks."
     sample = weak[:: max(1, len(weak) // max_photos)]
+    own = [sample[k] for k in share(len(sample))]
     tags = torch.from_numpy(folder.tag_matrix(sample))
-    places, left = {name: k for k, name in enumerate(sample)}, MOST_KEPT
+    places, left = {name: k for k, name in enumerate(sample)}, MOST_KEPT // count_here()
     pooled = torch.zeros(*tags.shape, 32, 32)
-    for name, _, logits in _own_logits(network, folder, sample, set(sample)):
+    for name, _, logits in _own_logits(network, folder, own, set(own)):
         pooled[places[name], tags[places[name]]] = F.adaptive_avg_pool2d(logits, 32).cpu()
         if seen is not None and logits.nbytes <= left:
             seen[name], left = logits, left - logits.nbytes
     parts, mask_tags = mask_areas(folder, strong)
     expected = torch.from_numpy(expected_areas(parts, mask_tags)).float()
-    bias = area_prior_bias(pooled, tags, expected)
+    bias = area_prior_bias(total(pooled), tags, expected)
     num_masks = torch.from_numpy(mask_tags.sum(0))
     bias = bias * HALF_BIAS_MASKS / (HALF_BIAS_MASKS + num_masks)
     return bias.to(next(network.parameters()).device)
@@ -223,6 +226,14 @@ def _pseudo_label(
     return own[labels.cpu().numpy()], confidence.cpu().numpy()
 
 
+def _own_names(weak: list[str], seen: dict) -> list[str]:
+    "The images that this process labels: those it has seen, and a share of those nobody has."
+    everywhere = set().union(*from_all(list(seen)))
+    rest = [name for name in weak if name not in everywhere]
+    rest = {rest[k] for k in share(len(rest))}
+    return [name for name in weak if name in rest or name in seen]
+
+
 def write_round_labels(
     path: Path,  # of the folder; files that exist are kept
     network: nn.Module,  # on its device
@@ -232,8 +243,9 @@ def write_round_labels(
     stop: threading.Event | None = None,  # once it is set, no more are written
     seen: dict | None = None,  # logits that `class_prior_bias` made
 ) -> None:
-    "Write pseudo labels of weak images, within their tags, at the working size."
-    missing, seen = {name for name in weak if not (path / f"{name}.png").is_file()}, seen or {}
+    "Write pseudo labels of weak images, within their tags, at the working size; each its share."
+    weak, seen = _own_names(weak, seen or {}), seen or {}
+    missing = {name for name in weak if not (path / f"{name}.png").is_file()}
     kept = [name for name in weak if name in seen and name in missing]
     known = ((name, photo, seen[name]) for name, photo in _photos(network, folder, kept))
     others = _own_logits(network, folder, (n for n in weak if n not in seen), missing)

@@ -48,6 +48,7 @@ from swsss.method.model import (
     save_checkpoint,
 )
 from ..method.predict import Predictor, predict_labels
+from ..method.processes import from_first, rank, total
 from ..method.recipe import GROUPS, Recipe
 from ..method.renamed import renamed, renamed_tensors
 from ..method.weights import read_pickled
@@ -339,7 +340,7 @@ def is_finished(
 
 
 class Run:
-    "A run folder, held by the one process that writes it."
+    "A run folder, held by the one process that writes it; of several the first, which all ask."
 
     def __init__(
         self,
@@ -363,6 +364,11 @@ class Run:
         self.lock = FileLock(self.path / ".lock", timeout=10)
 
     def __enter__(self):
+        self.folder, self.strong = from_first(self._hold)
+        return self
+
+    def _hold(self) -> tuple[VOCFolder, list[str]]:  # what is learned from
+        "Let no other process write here, and start the folder or go on with it."
         try:
             self.lock.acquire()
         except Timeout:
@@ -381,7 +387,7 @@ class Run:
         except BaseException:
             self.lock.release()
             raise
-        return self
+        return self.folder, self.strong
 
     def __exit__(self, kind, error, trace):
         if self.events:
@@ -498,8 +504,9 @@ class Run:
             shutil.rmtree(self.path / gone, ignore_errors=True)
 
     def cpu_seconds(self) -> float:
-        "Processor time of this process for the run, what was spent before it was stopped included."
-        return self.seconds_before + time.process_time() - self.begun
+        "Processor time of all processes for the run, what was spent before a stop included."
+        now = torch.tensor(time.process_time() - self.begun, dtype=torch.float64)
+        return self.seconds_before + total(now).item()
 
     def finished(self) -> bool:
         "Whether the last iteration is done and its networks are written."
@@ -524,8 +531,10 @@ class Run:
         **parts,  # networks, evaluation, optimizer, rates
     ) -> None:
         "Keep what is needed to resume from `iteration`, and the checkpoint before it."
-        begun = time.monotonic()
-        state = pack_state(**parts) | {"cpu_seconds": self.cpu_seconds()}
+        begun, seconds = time.monotonic(), self.cpu_seconds()
+        if rank():
+            return
+        state = pack_state(**parts) | {"cpu_seconds": seconds}
         if bad := [name for name, part in state.items() if _not_finite(part)]:
             raise FloatingPointError(
                 f"iteration {iteration}: a value of the {bad[0]} is not finite after it. "
@@ -560,6 +569,8 @@ class Run:
             unpack_state(state, **parts)
             done, self.seconds_before = iteration, state.get("cpu_seconds", 0.0)
             break
+        if rank():
+            return done
         self._drop_rows_after(done)
         self.events, self.saved = SummaryWriter(self.path, purge_step=done + 1), time.monotonic()
         return done
@@ -577,17 +588,19 @@ class Run:
 
     def progress(self, batches: Iterable, start: int) -> tqdm:
         "A progress bar of text, in a terminal, a notebook and papermill's output."
-        seconds, total = 0.5 if sys.stdout.isatty() else 5, self.recipe.optimizer.iterations
+        seconds, iterations = 0.5 if sys.stdout.isatty() else 5, self.recipe.optimizer.iterations
         bar = {
             "initial": start,
             "file": sys.stdout,
             "mininterval": seconds,
             "maxinterval": 2 * seconds,
         }
-        return tqdm(batches, self.path.name, total, **bar)
+        return tqdm(batches, self.path.name, iterations, disable=rank() > 0, **bar)
 
     def log(self, iteration: int, row: dict[str, float]) -> None:
         "Add a row to metrics.csv, and the same to TensorBoard."
+        if rank():
+            return
         metrics = self.path / "metrics.csv"
         header = not metrics.is_file() or metrics.stat().st_size == 0
         row_of_one = pd.DataFrame([{"iteration": iteration} | row])
@@ -598,6 +611,8 @@ class Run:
 
     def log_recipe(self) -> None:
         "Tell TensorBoard the recipe, as hyperparameters, and by which mIoU runs are compared."
+        if rank():
+            return
         plain = {
             name: v if isinstance(v, bool | int | float) else str(v)
             for name, v in self.recipe.flat().items()
@@ -609,7 +624,7 @@ class Run:
 
     def snapshot(self, iteration: int, network: DeepLabV3Plus, names: list[str]) -> None:
         "Keep the network's label maps of a few images: at its working size, else reduced."
-        for name in names:
+        for name in () if rank() else names:
             image = reduced(self.folder.image(name), network.longest_side or _SNAPSHOT_SIDE)
             labels, _ = predict_labels(
                 network, image, self.folder.tags(name), scales=(1.0,), flip=False
@@ -621,6 +636,9 @@ class Run:
 
     def finish(self, networks: nn.ModuleDict, evaluation: DynamicEvaluation) -> None:
         "Write the trained networks; the state to resume from is no longer needed."
+        seconds = self.cpu_seconds()
+        if rank():
+            return
         about = {"classes": list(self.folder.classes), "recipe": self.recipe.flat()}
         about |= {
             "iteration": self.recipe.optimizer.iterations,
@@ -630,7 +648,7 @@ class Run:
             save_checkpoint(network, self.path / f"{name}.safetensors", network=name, **about)
         ended = {
             "finished": time.strftime("%Y-%m-%d %H:%M:%S"),
-            "cpu_seconds": round(self.cpu_seconds(), 1),
+            "cpu_seconds": round(seconds, 1),
         }
         write_json(self.path / "finished.json", ended)
         self._tidy()

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['SELF_TRAINING_LR', 'build_networks', 'build_optimizer', 'count_workers', 'check_shared_memory', 'load_batches',
-           'gpu_settings', 'record_pass', 'images_per_pass', 'require_more_than_one', 'find_classifier', 'begin_phase',
-           'run_batches', 'step_losses', 'require_finite', 'LossChecks', 'measure', 'graceful_stop',
-           'networks_to_train', 'train']
+           'gpu_settings', 'record_pass', 'images_per_pass', 'require_more_than_one', 'require_shares',
+           'find_classifier', 'begin_phase', 'run_batches', 'step_losses', 'require_finite', 'LossChecks', 'measure',
+           'graceful_stop', 'networks_to_train', 'train', 'devices_of', 'train_in_processes', 'train_begun',
+           'train_by_torchrun']
 
 # %% ../../nbs/runs/21_training.ipynb #ba84b0da
 import copy
@@ -17,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from types import ModuleType
 
@@ -29,7 +30,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from ..method.augment import smallest_side
-from ..method.batches import Batch, PairedBatches
+from ..method.batches import CACHE_BYTES, Batch, PairedBatches
 from ..method.evaluate import DynamicEvaluation
 from swsss.method.model import (
     TAG_CLASSIFIER_SIDE,
@@ -43,6 +44,16 @@ from swsss.method.model import (
     segmentation_network,
 )
 from ..method.pct import Losses, forward_halves, pct_losses, supervised_losses
+from swsss.method.processes import (
+    agreed,
+    count,
+    count_here,
+    joined,
+    one_pass,
+    over_whole_batch,
+    share_gradients,
+    whole_mean,
+)
 from swsss.method.recipe import (
     LossRecipe,
     NetworkRecipe,
@@ -57,9 +68,17 @@ from swsss.method.self_training import (
     pseudo_label_losses,
     write_round_labels,
 )
-from ..photos.files import find_device, project_path
-from ..photos.folder import VOCFolder
-from .run_folder import Run, is_finished, networks_of
+from ..photos.files import find_device, project_path, read_json
+from ..photos.folder import VOCFolder, open_folder
+from .launch import run_together
+from swsss.runs.run_folder import (
+    Run,
+    data_of,
+    is_finished,
+    masks_of,
+    networks_of,
+    read_recipe,
+)
 
 # %% ../../nbs/runs/21_training.ipynb #34be6a60
 def build_networks(
@@ -162,9 +181,12 @@ def _leave_signals_to_parent(worker):
 def count_workers(
     asked: int | None,  # the recipe's
     on_gpu: bool,  # a GPU asks for images faster than two processes load them
+    together: int = 1,  # processes of this machine that train, whose loaders `asked` counts
 ) -> int:  # no more than cores, else PyTorch warns
-    "How many processes load images."
-    return min(asked if asked is not None else 8 if on_gpu else 2, loky.cpu_count())
+    "How many processes load the images of one that trains."
+    wanted = -(-(2 if asked is None else asked) // together)
+    wanted = 8 if on_gpu and asked is None else wanted
+    return min(wanted, max(1, loky.cpu_count() // together))
 
 
 def check_shared_memory(
@@ -194,13 +216,15 @@ def load_batches(
     phase: Phase,
     start: int = 0,  # iterations done before
     pseudo_labels: Path | None = None,  # labels of the weak images, in a round
-) -> DataLoader:  # a `Batch` an iteration, from `start` to the phase's end
+) -> DataLoader:  # a `Batch` an iteration, on a GPU packed, from `start` to the phase's end
     "Paired batches; methods without image-level labels draw no weak images."
     batches = recipe.batches
-    workers = count_workers(recipe.bookkeeping.workers, next(network.parameters()).is_cuda)
+    on_gpu = next(network.parameters()).is_cuda
+    own = count_workers(recipe.bookkeeping.workers, on_gpu, count_here())
+    images = -(-phase.num_strong // count()) + -(-phase.num_weak // count())
     side = batches.longest_side
     side = side if phase.crop else smallest_side(side, TAG_CLASSIFIER_SIDE)
-    check_shared_memory(phase.crop or (side, side), phase.num_strong + phase.num_weak, workers)
+    check_shared_memory(phase.crop or (side, side), images, own * count_here())
     pairs = PairedBatches(
         folder,
         strong,
@@ -216,15 +240,17 @@ def load_batches(
         weak_flip=batches.weak_flip,
         weak_scale=batches.weak_scale,
         longest_side=side,
+        cache_bytes=CACHE_BYTES // count_here(),
         repeat_threshold=batches.repeat_threshold,
         pseudo_labels=pseudo_labels,
         cutmix=recipe.self_training.cutmix,
+        packed=on_gpu,
     )
     return DataLoader(
         pairs,
         batch_size=None,  # an item is a whole batch
         sampler=range(max(start, phase.start), phase.stop),
-        num_workers=workers,
+        num_workers=own,
         worker_init_fn=_leave_signals_to_parent,
         generator=torch.Generator(),  # of its own, since the loader draws from it
         pin_memory=torch.cuda.is_available(),
@@ -292,6 +318,21 @@ def require_more_than_one(
                 f"{kind}_weak={phase.num_weak} would have it: pass 2 or more of each, "
                 "or take another backbone."
             ) from None
+
+
+def require_shares(
+    phases: list[Phase],  # of the run
+    processes: int,
+) -> None:
+    "A clear error where a process would have no image of a kind."
+    for phase in (phase for phase in phases if phase.kind != "classifier"):
+        for kind, images in (("strong", phase.num_strong), ("weak", phase.num_weak)):
+            if 0 < images < processes:
+                asked = f"{'round' if phase.kind == 'self-training' else 'num'}_{kind}={images}"
+                raise ValueError(
+                    f"processes={processes} share the images of a step, and {asked} is too few "
+                    f"for that: pass processes={images}, or more images"
+                )
 
 
 def find_classifier(
@@ -362,13 +403,14 @@ def run_batches(
                 write_round_labels(pseudo_labels, network, folder, drawn, bias, stop, seen)
             else:
                 begin_phase(phase, network, recipe.self_training.classifier, folder)
-        if stop.is_set():
+        if any(agreed(stop.is_set())):  # the others' labels are there, too
             raise KeyboardInterrupt(
                 f"stopped as asked after iteration {phase.start}; the same command goes on"
             )
         passes = images_per_pass(phase, recipe.loss.joint_batch_norm)
         torch.backends.cudnn.benchmark = bool(phase.crop)  # without, sizes differ
-        if phase.crop and len(passes) == 1 and next(network.parameters()).is_cuda:
+        alone = count() == 1 and next(network.parameters()).is_cuda  # else they exchange sums
+        if alone and phase.crop and len(passes) == 1:
             for one in networks.values():
                 record_pass(one, *passes, phase.crop)
         yield from batches
@@ -385,9 +427,10 @@ def step_losses(
     "The losses that a method takes from one batch."
     images, num_strong, joint = batch.images, batch.num_strong, recipe.joint_batch_norm
     if recipe.method == "self_training" and not num_strong:
-        return classifier_losses(networks["hybrid"].tag_classifier(images), batch.tags)
+        with one_pass(len(images)):
+            return classifier_losses(networks["hybrid"].tag_classifier(images), batch.tags)
     if recipe.method == "self_training" and batch.weights is not None:
-        logits = networks["hybrid"](images)
+        logits = forward_halves(networks["hybrid"], images, num_strong, joint=True)
         how = batch.valid, recipe.dice_weight, self_training.within_tags_weight
         return pseudo_label_losses(logits, batch.labels, batch.tags, batch.weights, *how)
     logits = forward_halves(networks["hybrid"], images, num_strong, joint)
@@ -474,7 +517,7 @@ def measure(
     if recipe.method == "pct":
         weak_tags = batch.tags[batch.num_strong :]
         weights = evaluation.weight(weak_tags, recipe.power, recipe.as_published)
-        row["weight"] = weights.mean().item()
+        row["weight"] = whole_mean(weights.mean(), len(weights)).item()
         class_iou = evaluation.class_iou.tolist()
     return row | {f"iou:{name}": value for name, value in zip(classes, class_iou, strict=True)}
 
@@ -556,7 +599,8 @@ def train(
     "Train one method to its end; stopped at any moment, the same call resumes."
     device, books = torch.device(device or find_device()), recipe.bookkeeping
     torch.manual_seed(recipe.seed)
-    # before the run folder is made: what cannot be built leaves none behind
+    # before the run folder is made: what cannot be built or shared leaves none behind
+    require_shares(recipe.phases(len(strong)), count())
     networks = networks_to_train(recipe, folder.num_classes) if not is_finished(path) else None
     with (
         Run(path, recipe, folder, origin, strong) as run,
@@ -570,6 +614,7 @@ def train(
         evaluation = DynamicEvaluation(folder.num_classes, recipe.loss.momentum).to(device)
         phases = recipe.phases(len(strong))
         require_more_than_one(networks["hybrid"], phases, recipe.loss.joint_batch_norm)
+        over_whole_batch(networks)
         optimizer, rates = build_optimizer(networks, recipe.optimizer, phases)
         state = {
             "networks": networks,
@@ -599,6 +644,7 @@ def train(
             checks.add(losses, iteration, batch.names)
             optimizer.zero_grad()
             losses.total.backward()
+            share_gradients(networks.parameters())
             optimizer.step()
             rate = rates.get_last_lr()[1]  # the decoder's
             rates.step()
@@ -612,15 +658,11 @@ def train(
                 bar.set_postfix_str(f"loss {row['total']:.3f}{weight}, lr {rate:.2g}", False)
             if (iteration % books.snapshot_every == 0 or last) and batch.num_strong:
                 run.snapshot(iteration, networks["hybrid"], watched)
-            if (
-                iteration % books.save_every == 0
-                or iteration in ends
-                or stop.is_set()
-                or run.is_due()
-            ):
+            stops, is_due = agreed(stop.is_set(), run.is_due())
+            if iteration % books.save_every == 0 or iteration in ends or stops or is_due:
                 checks.finish()
                 run.save(iteration, **state)
-            if stop.is_set() and not last:
+            if stops and not last:
                 raise KeyboardInterrupt(
                     f"stopped as asked after iteration {iteration}; the same command goes on"
                 )
@@ -630,3 +672,82 @@ def train(
                     networks["hybrid"], folder, strong, weak
                 )
         run.finish(networks, evaluation)
+
+# %% ../../nbs/runs/21_training.ipynb #7a0c3e02
+def devices_of(
+    processes: int,  # 1 or more
+    device: str | torch.device | None = None,  # None: the fastest there is
+) -> list:  # a device for each; of one process what was asked for
+    "Where each process trains; a clear error where there is no room for all."
+    if not isinstance(processes, int) or isinstance(processes, bool) or processes < 0:
+        raise ValueError(f"processes={processes!r}: expected a whole number, 1 or more")
+    kind = torch.device(device or find_device()).type
+    if processes <= 1 or kind == "cpu":
+        return [device] * processes
+    if kind != "cuda":
+        fault = f"processes={processes}: on {kind} one process trains"
+        raise ValueError(f"{fault}; pass processes=1, or device='cpu'")
+    if processes > torch.cuda.device_count():
+        raise ValueError(
+            f"processes={processes}, and this machine has {torch.cuda.device_count()} GPUs: "
+            "one process a GPU, so pass fewer"
+        )
+    return [f"cuda:{k}" for k in range(processes)]
+
+
+def train_in_processes(
+    processes: int,  # of this machine, which share each batch; 0: only begin the run folder
+    recipe: Recipe,
+    folder: VOCFolder,
+    strong: list[str],  # names of images whose masks are used
+    path: str | Path,  # the run folder; a run begun there resumes, whatever number began it
+    device: str | torch.device | None = None,  # None: the fastest there is
+    origin: dict | None = None,  # in stage 2: of the labels
+) -> None:
+    "`train`, in this process or in several that it begins."
+    devices, run = devices_of(processes, device), (recipe, folder, strong, path)
+    if processes == 0 and not is_finished(path):
+        networks_to_train(recipe, folder.num_classes)  # what cannot be built leaves no folder
+        with Run(path, recipe, folder, origin, strong):
+            pass
+        raise KeyboardInterrupt(
+            f"nothing is trained, as asked; {path} is ready: torchrun --nproc-per-node N "
+            f"-m swsss.runs.training {path}"
+        )
+    if processes < 2 or is_finished(path):
+        return train(*run, device, origin)
+    require_shares(recipe.phases(len(strong)), processes)
+    with graceful_stop() as stop:
+        run_together(processes, stop, train, [(*run, device, origin) for device in devices])
+
+# %% ../../nbs/runs/21_training.ipynb #7a0c3e03
+def train_begun(
+    path: Path,  # a run folder that has begun
+    device: str | torch.device | None = None,  # None: the fastest there is
+) -> None:
+    "Go on with a run as its folder says: recipe, data, masks, labels."
+    began = read_json(path / "data.json")
+    strong, labels, masks = began["strong"], began["labels"], masks_of(path)
+    beside = path / "stage2" if labels else path / "masks" if masks else None
+    folder = open_folder(data_of(path))
+    view = folder.with_labels(beside, keep=set(strong) - set(labels) - set(masks))
+    origin = read_json(path / "stage2.json", {}) or None
+    train(Recipe.paper(**read_recipe(path)), view, strong, path, device, origin)
+
+
+def train_by_torchrun(
+    run: str,  # a run folder, relative to the project's root, on a disk that all machines see
+) -> None:
+    "What `torchrun -m swsss.runs.training RUN` does in each process."
+    rank, processes, here = (int(os.environ[k]) for k in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+    device = f"cuda:{here}" if torch.cuda.is_available() else "cpu"
+    with (
+        open(os.devnull, "w", encoding="utf-8") as nowhere,
+        redirect_stdout(nowhere if rank else sys.stdout),
+        joined(rank, processes),
+    ):
+        train_begun(project_path(run), device)
+
+
+if __name__ == "__main__" and "TORCHELASTIC_RUN_ID" in os.environ:
+    train_by_torchrun(sys.argv[1])
