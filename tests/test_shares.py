@@ -1,5 +1,6 @@
 "Labels and numbers that several processes make in shares, killed and started again, are those of one process."
 
+import errno
 import hashlib
 import multiprocessing
 import os
@@ -7,6 +8,7 @@ import random
 import time
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -189,3 +191,14 @@ def test_an_entry_that_another_process_added_meanwhile_stays(root, tmp_path):
     folder = VOCFolder(root)
     evaluate_once(numbers, "HybridNet", Slow(folder.num_classes), folder, True, "train", **HOW)
     assert len(read_json(numbers)) == 2 and read_json(numbers)["another"]["miou"] == 0.5
+
+
+def test_a_disk_without_locks_is_refused_before_anything_is_counted(root, tmp_path):
+    numbers = tmp_path / "run/evaluation.json"
+    with (
+        patch("fcntl.flock", side_effect=OSError(errno.ENOLCK, "No locks available")),
+        patch.object(Small, "forward", side_effect=AssertionError("counted")),
+    ):
+        for share in ("", "1/2"):
+            with pytest.raises(OSError, match=f"{numbers.parent} cannot be locked .* nothing was written"):
+                measure(root, numbers, share)

@@ -1187,7 +1187,7 @@ def write_pseudo_labels(
     stop: threading.Event | None = None,  # once it is set, no more are labelled
     share: str = "",  # 'K/N': label one of N shares, while other processes label the others
     **settings,  # other than SETTINGS
-) -> pd.DataFrame:  # the scores, in the order of `names`; without those that have no label
+) -> pd.DataFrame:  # scores of those with a label, in the order of `names`; of a share by name
     "Label `names` within their tags; resumes with what is missing."
     settings, label_dir, part = {**SETTINGS, **settings}, Path(label_dir), parse_share(share)
     if settings["crf"]:

@@ -9,7 +9,7 @@ __all__ = ['OLD_DEFAULTS', 'count_share', 'evaluate_once', 'class_ious_of', 'fin
 import hashlib
 import json
 import sys
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -65,14 +65,19 @@ def _measured(path: Path, how: dict) -> dict | None:
     return next((entry for entry in kept if how.items() <= (before | entry).items()), None)
 
 
+def _locked(path: Path) -> AbstractContextManager[None]:
+    "Within it this process alone writes the numbers."
+    return hold_lock(path.with_name(".evaluation.lock"), PATIENCE)
+
+
 def _keep(path: Path, key: str, entry: dict) -> None:
     "Add an entry; those that other processes added meanwhile stay."
-    with hold_lock(path.with_name(".evaluation.lock"), PATIENCE):
+    with _locked(path):
         kept = {name: renamed(before) for name, before in read_json(path, {}).items()}
         write_json(path, kept | {key: entry})
 
 # %% ../../nbs/runs/23_quality.ipynb #54a2e012
-_IMAGES_A_WRITE = 16  # images that a share counts before it writes: a kill loses some seconds
+_IMAGES_A_WRITE = 16  # images that a share counts before it writes: a kill loses as many at most
 
 
 def _share_files(path: Path, how: dict) -> tuple[str, Path]:
@@ -128,7 +133,7 @@ def count_share(
 ) -> int:  # images of the share
     "Count one of N shares of the images, while other processes count the others."
     how = _how(title, model, folder, with_tags, images, settings)
-    part, (digest, place) = parse_share(share), _share_files(path, how)
+    part, (digest, place) = parse_share(share or "1/1"), _share_files(path, how)
     names = share_of(folder.listed(images), part)
     file = place / f"{digest}-{part[0]}-of-{part[1]}.json"
     if _measured(path, how):
@@ -162,6 +167,8 @@ def evaluate_once(
     how = _how(title, model, folder, with_tags, images, settings)
     if before := _measured(path, how):
         return before
+    with _locked(path):
+        pass  # a disk without locks is refused here, not after hours of counting
     settings = _settings(how)
     if confusion is None:
         confusion = _added_up(path, model, folder, how)
