@@ -289,13 +289,14 @@ def _save_cache(root: Path, what: str, before: _Cache, now: _Cache) -> None:
 
     with suppress(OSError, RuntimeError):
         write_whole(_cache_file(root, what), write)
+        _cache_file(root, what).with_suffix(".json").unlink(missing_ok=True)  # of version 0.2
 
 
 def _look_up(root: Path, files: Iterable[Path | str], cache: _Cache) -> tuple[_Cache, np.ndarray]:
     "Files with their stamps of now, and what is known of them; whether it is, (N,) bool."
-    paths = list(map(os.fspath, files))
+    paths, front = list(map(os.fspath, files)), os.path.join(root, "")
     stamps, values = change_stamps(paths), np.zeros((len(paths), 2), int)
-    paths = [path.removeprefix(os.path.join(root, "")) for path in paths]
+    paths = [path.removeprefix(front) for path in paths]
     row_of = {path: row for row, path in enumerate(cache.paths)}
     rows = np.array([row_of.get(path, -1) for path in paths], int)
     known = (rows >= 0) & (stamps[:, 0] >= 0)
@@ -352,13 +353,11 @@ def examine_files(
         (path, files[path], int(deep)) for path, one in zip(files, found, strict=True) if not one
     ]
     if new:
-        examined = _in_threads(_examine_one, new, "checking files", progress)
-        found = [one or next(examined) for one in found]
+        examined = iter(list(_in_threads(_examine_one, new, "checking files", progress)))
         number = {kind: k for k, kind in enumerate(kinds)}
-        now.values[:, 0] = [number.setdefault(one, len(number)) for one in found]
-        found = list(
-            map(list(number).__getitem__, now.values[:, 0].tolist())
-        )  # alike: one in common
+        values = [number.setdefault(one or next(examined), len(number)) for one in found]
+        now.values[:, 0], kinds = values, list(number)
+        found = [kinds[value] for value in values]
         texts = [[what, deeply, *finding] for what, deeply, finding in number]
         _save_cache(root, "looks", before, now._replace(texts=texts))
     return {path: finding for path, (_, _, finding) in zip(files, found, strict=True)}
@@ -370,11 +369,8 @@ def digest_files(
     progress: bool = True,  # a bar, when there are many
 ) -> dict[Path | str, str]:  # 16 hexadecimal digits each, as `file_digest`
     "The digests of many files; those that did not change come from the cache."
-    files, before, read_at = (
-        list(dict.fromkeys(files)),
-        _load_cache(root, "digests"),
-        time.time_ns(),
-    )
+    files, read_at = list(dict.fromkeys(files)), time.time_ns()
+    before = _load_cache(root, "digests")
     now, known = _look_up(root, files, before)
     known &= now.stamps[:, 1:3].max(1) + SETTLED_NS < now.values[:, 1]
     new = np.flatnonzero(~known)
