@@ -6,6 +6,7 @@
 __all__ = ['CACHE_BYTES', 'Batch', 'repeat_factors', 'epoch_indices', 'PairedBatches']
 
 # %% ../../nbs/method/10_batches.ipynb #314e2d09
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -60,7 +61,10 @@ def repeat_factors(
     part = tags.mean(0)
     factors = np.sqrt(threshold / np.maximum(part, 1 / max(1, len(tags)))).clip(min=1)
     factors[0] = 1
-    return np.where(tags, factors, 1).max(1)
+    greatest = np.ones(len(tags))
+    for shown, factor in zip(tags.T, factors, strict=True):  # no (N, C) of 8 bytes each
+        np.maximum(greatest, factor, out=greatest, where=shown)
+    return greatest
 
 
 def epoch_indices(
@@ -90,9 +94,9 @@ class PairedBatches(Dataset):
 
     def __init__(
         self,
-        folder,  # VOCFolder
+        folder,  # VOCFolder, or `PooledFolder`
         strong,  # names of images whose masks may be used
-        weak,  # names of images of which only tags are used, unless they are in `strong`
+        weak,  # names of images of which only tags are used, unless in `strong`; not copied
         num_strong,  # strong images a batch
         num_weak,  # weak images a batch; 0 for methods that use masks alone
         crop,  # pixels: a side, or (height, width); None: whole photos, `strong` may be empty
@@ -110,7 +114,9 @@ class PairedBatches(Dataset):
         pseudo_labels=None,  # folder of `write_pseudo_label`, the weak half's labels; None: none
         cutmix=0.0,  # with pseudo labels: part of the weak images that get a box of another one
     ):
-        self.folder, self.strong, self.weak = folder, list(strong), list(weak)
+        # a pool's names are made when they are asked for: no list of them
+        self.weak = weak if isinstance(weak, Sequence) else list(weak)
+        self.folder, self.strong = folder, list(strong)
         self.longest_side, self.cache_bytes, self.cache = longest_side, cache_bytes, {}
         self.epochs = {}  # half -> (epoch, its order), where factors make it
         self.num_strong, self.num_weak = num_strong, num_weak
@@ -132,7 +138,7 @@ class PairedBatches(Dataset):
         "Repeat factors of a list; None where all its photos come up alike."
         if not threshold or not names:
             return None
-        return repeat_factors(np.stack([self.folder.tags(name) for name in names]), threshold)
+        return repeat_factors(self.folder.tag_matrix(names), threshold)
 
     def _check(self):
         "Refuse what cannot make a batch."

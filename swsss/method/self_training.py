@@ -31,6 +31,7 @@ from .predict import FLIP_BATCH_PIXELS, batch_logits, working_photo
 from .refine import colour_logits, fit_colour_model
 from ..photos.folder import VOCFolder
 from ..photos.images import IGNORE_INDEX, write_pseudo_label
+from ..photos.pool import tagged_names
 
 # %% ../../nbs/method/20_self_training.ipynb #c497725e
 def classifier_losses(
@@ -69,8 +70,8 @@ UNINFORMATIVE_TAG_DENSITY = 0.75  # mean part of the classes in a photo; above, 
 def tag_density(
     folder: VOCFolder,
 ) -> float:  # in 0..1
-    "Mean part of the classes, without background, among the tags of a photo of trainaug."
-    return float(np.mean([folder.tags(name)[1:] for name in folder.listed("trainaug")]))
+    "Mean part of the classes, without background, among the tags of a photo, a pool's too."
+    return float(folder.tag_matrix(tagged_names(folder))[:, 1:].mean())
 
 # %% ../../nbs/method/20_self_training.ipynb #52823c35
 def mask_areas(

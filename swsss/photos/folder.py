@@ -468,6 +468,16 @@ def tags(self: VOCFolder, name: str) -> np.ndarray:  # (C,) bool, background alw
         self._tags[name] = self._find_tags(name)
     return self._tags[name].copy()
 
+
+@patch
+def tag_matrix(
+    self: VOCFolder,
+    names: Iterable[str],
+) -> np.ndarray:  # (N, C) bool, background always on
+    "The image-level labels of many images."
+    tags = [self.tags(name) for name in names]
+    return np.stack(tags) if tags else np.zeros((0, self.num_classes), bool)
+
 # %% ../../nbs/photos/07_folder.ipynb #8632429a
 @patch
 def _shown(self: VOCFolder, name: str) -> np.ndarray:  # (C,) bool

@@ -133,6 +133,7 @@ COMMANDS = {
         "import_masks",
         "make a data folder of photos and another tool's masks, or read corrected labels back",
     ),
+    "pool": ("make_pool", "put millions of photos with tags into a few files, for train --pool"),
 }
 
 

@@ -58,6 +58,7 @@ from swsss.method.self_training import (
 )
 from ..photos.files import find_device, project_path
 from ..photos.folder import VOCFolder
+from ..photos.pool import tagged_names
 from .run_folder import Run, is_finished, networks_of
 
 # %% ../../nbs/runs/21_training.ipynb #34be6a60
@@ -302,8 +303,8 @@ def begin_phase(
 ) -> None:
     "Start the classifier at how common each tag is, the supervised phase at its backbone."
     if phase.kind == "classifier":
-        shown = [folder.tags(name) for name in folder.listed("trainaug")]
-        network.tag_classifier.start_at(torch.from_numpy(np.mean(shown, 0)))
+        shown = folder.tag_matrix(tagged_names(folder))
+        network.tag_classifier.start_at(torch.from_numpy(shown.mean(0)))
     elif network.classifier_weight:
         if classifier:
             network.tag_classifier.load_state_dict(
@@ -328,7 +329,7 @@ def run_batches(
         if phase.stop <= start:
             continue
         in_round = phase.kind == "self-training"
-        tagged, pseudo_labels = folder.listed("trainaug"), None
+        tagged, pseudo_labels = tagged_names(folder), None
         if in_round:
             tagged, pseudo_labels = weak, path / "rounds" / str(number)
         batches = load_batches(folder, strong, tagged, recipe, network, phase, start, pseudo_labels)
@@ -521,7 +522,7 @@ def train(
             "rates": rates,
         }
         start = run.restore(**state)
-        weak = sorted(set(folder.listed("trainaug")) - set(strong))
+        weak = tagged_names(folder, without=strong)
         if recipe.loss.method == "self_training" and not weak:
             raise ValueError(
                 "method='self_training' labels photos that have tags alone, "
