@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SETTLED_NS', 'project_path', 'find_notebook', 'temporary_path', 'write_whole', 'remove_leftovers', 'write_json',
-           'read_json', 'file_digest', 'change_stamp', 'is_settled', 'find_device']
+           'read_json', 'parse_share', 'share_of', 'file_digest', 'change_stamp', 'is_settled', 'find_device']
 
 # %% ../../nbs/photos/00_files.ipynb #cd40ab12
 import errno
@@ -16,7 +16,7 @@ import secrets
 import shutil
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from configparser import ConfigParser
 from configparser import Error as ConfigError
 from contextlib import suppress
@@ -176,6 +176,27 @@ def read_json(
         return missing
     except ValueError as error:  # not JSON, or not UTF-8
         raise ValueError(f"{path} is damaged and cannot be read as JSON: {error}.") from None
+
+# %% ../../nbs/photos/00_files.ipynb #54a2e002
+def parse_share(
+    text: str,  # 'K/N', K from 1 to N; '' is no share
+) -> tuple[int, int] | None:  # K and N; None where there is no share
+    "Which of how many shares a process works on; one clear error where that is unclear."
+    if text == "":
+        return None
+    parts = re.fullmatch(r"([1-9]\d{0,6})/([1-9]\d{0,6})", str(text), re.ASCII)
+    if not parts or int(parts[1]) > int(parts[2]):
+        how = "pass K/N with K from 1 to N, such as 2/8 for the second of eight shares"
+        raise ValueError(f"share={str(text)[:40]!r}: {how}.")
+    return int(parts[1]), int(parts[2])
+
+
+def share_of(
+    names: Iterable[str],
+    share: tuple[int, int] | None,  # of `parse_share`; None: all names, as they are
+) -> list[str]:  # sorted, each once; [] where there are fewer names than shares
+    "The names of a share: the same in every process, whatever is done already."
+    return list(names) if share is None else sorted(set(names))[share[0] - 1 :: share[1]]
 
 # %% ../../nbs/photos/00_files.ipynb #d295b009
 def file_digest(
