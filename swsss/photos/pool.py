@@ -86,9 +86,11 @@ def read_pool_json(
     path = Path(root) / "pool.json"
     if not path.is_file():
         begun = (path.parent / "making.json").is_file()
-        made = "it is not whole yet, the command that makes it goes on" if begun else "make one"
-        command = f"papermill nbs/make_pool.ipynb OUT.ipynb -p photos PHOTOS -p to {root}"
-        raise FileNotFoundError(f"{root} has no pool.json: {made}: {command}")
+        command = "papermill nbs/make_pool.ipynb OUT.ipynb -p photos PHOTOS -p to"
+        remedy = f"make one: {command} POOL"
+        if begun:
+            remedy = f"it is not whole yet. The command that makes it goes on: {command} {root}"
+        raise FileNotFoundError(f"{root} is no pool, it has no pool.json: {remedy}")
     about = json_of(read_bounded(path, MAX_TEXT_BYTES), str(path))
     if fault := _fault(about):
         raise ValueError(f"{path} cannot be used: {fault}. Make the pool anew.")
@@ -290,9 +292,15 @@ class PooledFolder(VOCFolder):
 
     def tag_matrix(self, names: Iterable[str]) -> np.ndarray:  # (N, C) bool
         "The image-level labels of many images."
-        if not isinstance(names, JoinedNames):
-            return super().tag_matrix(names)
-        return np.concatenate([super().tag_matrix(names.own), self.pool.tag_matrix()])
+        if isinstance(names, JoinedNames):  # all of them: no name is made
+            return np.concatenate([super().tag_matrix(names.own), self.pool.tag_matrix()])
+        names = list(names)
+        own = [k for k, name in enumerate(names) if row_of(name) is None]
+        tags = np.zeros((len(names), self.num_classes), bool)
+        tags[own] = super().tag_matrix([names[k] for k in own])
+        for k in set(range(len(names))).difference(own):
+            tags[k] = self.tags(names[k])
+        return tags
 
     def check(self, *names, **how) -> list[str]:
         "As that of the folder; the pool's digests too."
