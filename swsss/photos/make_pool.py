@@ -28,6 +28,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from .archives import json_of, named_error
+from .check import digest_files
 from swsss.photos.files import (
     file_digest,
     project_path,
@@ -268,8 +269,11 @@ def table_source(
     known, counts = [], []
     for path in tables:
         with named_error(path), _opened(path) as (schema, count, _):
-            known.append(find_columns(schema, **columns))
             counts.append(count)
+        try:
+            known.append(find_columns(schema, **columns))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}.") from None
     named = tuple(name for name in known[0].class_names if name != "background")
     classes = tuple(classes) or (("background", *named) if named else ())
     if not classes:
@@ -288,10 +292,10 @@ def table_source(
 
     return PoolSource(sum(counts), classes, about, rows)
 
-# %% ../../nbs/photos/16_make_pool.ipynb #8834b5d2
-ROWS_AT_ONCE = 100  # photos in memory
+# %% ../../nbs/photos/16_make_pool.ipynb #6bbc0e1e
+ROWS_AT_ONCE = 100  # photos that are decoded together
 ROWS_PER_TABLE = 10_000
-BYTES_PER_TABLE = 2**30  # of photos: then a table ends earlier
+BYTES_PER_TABLE = 2**28  # of photos, all of which wait in memory; then a table ends earlier
 
 
 def _is_kept_as_it_is(data: bytes) -> bool:
@@ -340,19 +344,18 @@ def _groups(
 
 
 def _write_table(groups: Iterator, left_out: list, counts: dict, at: Path) -> None:
-    "Write rows until a table is full or there are none left."
-    arrow, schema = load_arrow(), pool_schema()
+    "Write a table, of as many rows as it holds or there are left: all in one batch."
+    arrow, schema, rows = load_arrow(), pool_schema(), []
+    for read, good, bad in groups:
+        rows, left_out[:] = rows + good, left_out + bad
+        counts["taken"] += read
+        counts["bytes"] += sum(len(row["photo"]) for row in good)
+        full = len(rows) + ROWS_AT_ONCE > ROWS_PER_TABLE
+        if full or counts["bytes"] >= BYTES_PER_TABLE:
+            break
+    counts["rows"] = len(rows)
     with arrow.ipc.new_file(str(at), schema) as file:
-        for read, good, bad in groups:
-            left_out += bad
-            counts["taken"] += read
-            counts["rows"] += len(good)
-            counts["bytes"] += sum(len(row["photo"]) for row in good)
-            if good:
-                file.write_batch(arrow.RecordBatch.from_pylist(good, schema))
-            full = counts["rows"] + ROWS_AT_ONCE > ROWS_PER_TABLE
-            if full or counts["bytes"] >= BYTES_PER_TABLE:
-                return
+        file.write_batch(arrow.RecordBatch.from_pylist(rows, schema))
 
 # %% ../../nbs/photos/16_make_pool.ipynb #08d1d715
 _OURS = re.compile(r"\..*|photos-\d+\.arrow|(pool|making)\.json|left_out\.csv", re.ASCII)
@@ -459,9 +462,28 @@ def _finish(to: Path, source: PoolSource, begun: dict) -> None:
     write_json(to / "pool.json", content)
 
 
+def _not_held(read: Callable, held: set[str]) -> tuple[bytes, list[int]]:
+    "A row, unless its photo is one of those that are held back."
+    data, tags = read()
+    if hashlib.sha256(data).hexdigest()[:16] in held:
+        raise ValueError("it is a photo of val")
+    return data, tags
+
+
+def _without_val(source: PoolSource, folder: VOCFolder) -> PoolSource:
+    "A source without copies of the photos that a folder is evaluated on."
+    paths = [folder.image_path(name) for name in folder.listed("val")]
+    held = set(digest_files(folder.root, paths).values())
+
+    def rows(start):
+        return ((name, partial(_not_held, read, held)) for name, read in source.rows(start))
+
+    return source._replace(about=source.about | {"without": sorted(held)}, rows=rows)
+
+
 def find_source(
     photos: str | Path,  # a data folder; or tables, as for `pool_tables`
-    classes: str | list[str] = "",  # a file with one a line, a data folder, or names
+    classes: str | list[str] = "",  # the data folder to stand beside; a file of names, or names
     **columns: str,  # of tables, as for `find_columns`
 ) -> PoolSource:
     "The photos to make a pool of, by what lies there."
@@ -470,18 +492,18 @@ def find_source(
         raise FileNotFoundError(f"There is nothing at {path}: pass -p photos PATH.")
     if (path / "pool.json").is_file():
         raise ValueError(f"{path} is a pool already.")
-    place = project_path(classes) if classes and isinstance(classes, str) else None
-    if place is not None and place.is_dir():
-        given = VOCFolder(place).classes
-    else:
-        given = read_class_list(classes)
+    beside = Path(project_path(classes)) if classes and isinstance(classes, str) else None
+    beside = VOCFolder(beside) if beside is not None and beside.is_dir() else None
+    given = read_class_list(classes) if beside is None else beside.classes
     if given and (given[0] != "background" or len({*given}) < len(given) or len(given) > 255):
         raise ValueError(f"classes={short(classes)}: background first, each once, at most 255")
     if tables := pool_tables(path):
-        return table_source(tables, given, **columns)
+        source = table_source(tables, given, **columns)
+        return source if beside is None else _without_val(source, beside)
     if any(columns.values()):
         raise ValueError(f"{path} is a folder of photos and has no columns.")
     folder = VOCFolder(path)
     if folder.faults:
         raise ValueError(f"{path}: {folder.faults[0][1]}. `swsss check {path}` lists all faults.")
-    return folder_source(folder, given)
+    source = folder_source(folder, given)
+    return source if beside is None else _without_val(source, beside)

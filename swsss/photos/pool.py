@@ -10,6 +10,7 @@ __all__ = ['POOL_FORMAT', 'POOL_FORMATS', 'POOLED', 'load_arrow', 'pool_schema',
 import io
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,7 @@ def load_arrow():
     return pyarrow
 
 
+@cache
 def pool_schema():
     "The columns of a pool; tags are class indices, without background."
     arrow = load_arrow()
@@ -207,9 +209,11 @@ class Pool:
         matrix[:, 0] = True
         for k, end in enumerate(self.ends):
             tags = self._table(k).column("tags").combine_chunks()
-            lengths = np.diff(tags.offsets.to_numpy())
-            rows = np.repeat(np.arange(end - len(tags), end), lengths)
-            matrix[rows, self._within(tags.flatten().to_numpy())] = True
+            # not `to_numpy`, which imports pandas
+            lengths = np.diff(np.from_dlpack(tags.offsets))
+            begins = np.repeat(np.arange(len(tags)) * self.num_classes, lengths)
+            part = matrix[end - len(tags) : end].reshape(-1)  # a view
+            part[begins + self._within(np.from_dlpack(tags.flatten()))] = True
         return matrix
 
     def check(
