@@ -403,6 +403,7 @@ def _keep_left_out(to: Path, begun: dict, left_out: list[tuple[str, str]]) -> No
 
 def _write_tables(to: Path, source: PoolSource, begun: dict, progress: bool) -> None:
     "Write what is missing of the tables."
+    write_json(to / "making.json", begun)
     seen = set()
     for file in begun["files"]:
         with named_error(to / file["name"]), _opened(to / file["name"]) as (_, _, batches):
