@@ -37,7 +37,8 @@ setup(
     python_requires=f">={settings['min_python']}",
     install_requires=requirements("requirements"),
     extras_require={
-        key: requirements(f"{key}_requirements") for key in ["weights", "crf", "onnx", "dev"]
+        key: requirements(f"{key}_requirements")
+        for key in ["weights", "crf", "onnx", "pool", "dev"]
     },
     entry_points={
         "console_scripts": ["swsss=swsss.runs.command_line:main"],

@@ -12,7 +12,7 @@ from swsss.photos.files import project_path
 STOREYS = ["photos", "method", "runs", "explorer"]  # from the ground up
 RUN_BY_PEOPLE = {  # all that lies in nbs/ itself
     *("train_pct", "make_labels", "retrain", "evaluate", "run_all", "study", "replay", "export_labels", "import_masks"),
-    *("learn_quickly", "costs"),
+    *("learn_quickly", "costs", "make_pool", "label_pool"),
     *("explore_pseudo_labels", "explore_dynamic_evaluation", "self_training"),
     *("index", "results", "backbones", "promises"),
 }

@@ -6,6 +6,7 @@
 __all__ = ['CACHE_BYTES', 'Batch', 'PackedBatch', 'repeat_factors', 'epoch_indices', 'PairedBatches']
 
 # %% ../../nbs/method/10_batches.ipynb #314e2d09
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -26,7 +27,7 @@ from swsss.method.augment import (
     working_size,
 )
 from .processes import share
-from ..photos.images import IGNORE_INDEX, cv2, photo_size, read_pseudo_label
+from ..photos.images import IGNORE_INDEX, cv2, read_pseudo_label
 from ..photos.lists import tags_of_labels
 
 # %% ../../nbs/method/10_batches.ipynb #14bbbcb2
@@ -126,9 +127,9 @@ class PairedBatches(Dataset):
 
     def __init__(
         self,
-        folder,  # VOCFolder
+        folder,  # VOCFolder, or `PooledFolder`
         strong,  # names of images whose masks may be used
-        weak,  # names of images of which only tags are used, unless they are in `strong`
+        weak,  # names of images of which only tags are used, unless in `strong`; not copied
         num_strong,  # strong images a batch
         num_weak,  # weak images a batch; 0 for methods that use masks alone
         crop,  # pixels: a side, or (height, width); None: whole photos, `strong` may be empty
@@ -147,7 +148,9 @@ class PairedBatches(Dataset):
         cutmix=0.0,  # with pseudo labels: part of the weak images that get a box of another one
         packed=False,  # items are `PackedBatch`
     ):
-        self.folder, self.strong, self.weak = folder, list(strong), list(weak)
+        # a pool's names are made when they are asked for: no list of them
+        self.weak = weak if isinstance(weak, Sequence) else list(weak)
+        self.folder, self.strong = folder, list(strong)
         self.longest_side, self.cache_bytes, self.cache = longest_side, cache_bytes, {}
         self.epochs = {}  # half -> (epoch, its order), where factors make it
         self.num_strong, self.num_weak = num_strong, num_weak
@@ -241,8 +244,7 @@ class PairedBatches(Dataset):
         "(height, width) that holds each photo of a batch, those of other processes too."
         sizes = [photo[0].shape[:2] for photo in photos.values()]
         for name in (name for slot, name in enumerate(names) if slot not in photos):
-            path = self.folder.image_path(name)
-            sizes.append(working_size(photo_size(path), self.longest_side))
+            sizes.append(working_size(self.folder.image_size(name), self.longest_side))
         return tuple(np.max(sizes, 0))
 
     def _boxes(self, size, images, iteration):

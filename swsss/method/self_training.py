@@ -33,6 +33,7 @@ from .refine import colour_logits, fit_colour_model
 from ..photos.files import read_ahead, reading_threads
 from ..photos.folder import VOCFolder
 from ..photos.images import IGNORE_INDEX, write_pseudo_label
+from ..photos.pool import tagged_names
 
 # %% ../../nbs/method/20_self_training.ipynb #c497725e
 def classifier_losses(
@@ -72,8 +73,8 @@ UNINFORMATIVE_TAG_DENSITY = 0.75  # mean part of the classes in a photo; above, 
 def tag_density(
     folder: VOCFolder,
 ) -> float:  # in 0..1
-    "Mean part of the classes, without background, among the tags of a photo of trainaug."
-    return float(folder.tag_matrix(folder.listed("trainaug"))[:, 1:].mean())
+    "Mean part of the classes, without background, among the tags of a photo, a pool's too."
+    return float(folder.tag_matrix(tagged_names(folder))[:, 1:].mean())
 
 # %% ../../nbs/method/20_self_training.ipynb #52823c35
 def mask_areas(

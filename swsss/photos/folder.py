@@ -40,6 +40,7 @@ from swsss.photos.images import (
     open_labels,
     open_photo,
     orientation,
+    photo_size,
     read_about,
     read_image,
     read_labels,
@@ -407,6 +408,12 @@ def image_path(self: VOCFolder, name: str) -> Path:
 def image(self: VOCFolder, name: str) -> np.ndarray:  # (H, W, 3) uint8 RGB, upright
     "One image."
     return read_image(self.image_path(name))
+
+
+@patch
+def image_size(self: VOCFolder, name: str) -> tuple[int, int]:  # (height, width), upright
+    "The size of one image, without decoding it."
+    return photo_size(self.image_path(name))
 
 
 @patch

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['IGNORE_INDEX', 'VOC_CLASSES', 'IMAGE_SUFFIXES', 'PHOTO_FORMATS', 'MAX_PIXELS', 'MAX_SIDE', 'LARGE_PIXELS',
            'MAX_IMAGE_BYTES', 'voc_palette', 'Refusal', 'check_bytes', 'open_image', 'open_photo', 'is_16_bit',
-           'orientation', 'stored_size', 'upright_size', 'photo_size', 'has_end', 'decode_whole', 'read_image',
-           'turned', 'read_levels', 'open_labels', 'meant_classes', 'read_labels', 'pixel_digest', 'read_about',
-           'write_labels', 'write_pseudo_label', 'read_pseudo_label', 'as_numpy', 'as_image', 'as_labels', 'edges',
-           'overlay', 'plain']
+           'orientation', 'stored_size', 'upright_size', 'photo_size', 'has_end', 'decode_whole', 'decode_image',
+           'read_image', 'turned', 'read_levels', 'open_labels', 'meant_classes', 'read_labels', 'pixel_digest',
+           'read_about', 'encode_labels', 'write_labels', 'write_pseudo_label', 'read_pseudo_label', 'as_numpy',
+           'as_image', 'as_labels', 'edges', 'overlay', 'plain']
 
 # %% ../../nbs/photos/01_images.ipynb #c9f14b48
 import hashlib
@@ -264,8 +264,11 @@ def _decode(image: Image.Image) -> np.ndarray:
     return np.array(image.convert("RGB"))
 
 
-def _decode_bytes(data: bytes) -> np.ndarray:
-    "Decode the bytes of an image file: (H, W, 3) uint8 RGB, upright."
+def decode_image(
+    data: bytes,  # of an image file
+) -> np.ndarray:  # (H, W, 3) uint8 RGB, upright
+    "Decode the bytes of an image file; an error of any kind where they cannot be used."
+    check_bytes(io.BytesIO(data))
     with open_photo(io.BytesIO(data)) as image:
         plain = image.format == "JPEG" and image.mode == "RGB" and orientation(image) == 1
         if plain and data.endswith(_ENDS["JPEG"]):
@@ -286,7 +289,7 @@ def read_image(
     "Read an image; one clear error where it cannot be used."
     try:
         check_bytes(path)
-        return _decode_bytes(Path(path).read_bytes())
+        return decode_image(Path(path).read_bytes())
     except FileNotFoundError:
         raise FileNotFoundError(
             f"There is no file {path}: put it back, or take its name out of the lists."
@@ -351,7 +354,7 @@ def open_labels(
         check_bytes(path)
         image = open_image(path, formats=("PNG",))
     except Refusal as error:
-        other = os.fspath(path).lower().endswith((".tif", ".tiff", ".bmp"))
+        other = str(path).lower().endswith((".tif", ".tiff", ".bmp"))
         kind = "mask no PNG" if other else "mask damaged"
         kind = "mask too large" if error.kind == "image too large" else kind
         raise Refusal(str(error), kind) from None
@@ -411,12 +414,11 @@ def read_about(
     return {}
 
 
-def write_labels(
-    path: str | os.PathLike,  # .png; written whole or not at all
+def encode_labels(
     labels: np.ndarray,  # (H, W) integers 0..255: class indices, 255 is void; or a CPU tensor
     about: dict | None = None,  # a record for `read_about`, as JSON, such as who made the label
-) -> None:
-    "Write a label map as a PNG with VOC's palette."
+) -> bytes:
+    "A label map as the bytes of a PNG with VOC's palette."
     labels = np.asarray(labels)
     if labels.ndim != 2 or labels.size == 0 or labels.dtype.kind not in "iu":
         raise ValueError(f"a label map is (H, W) integers, this is {labels.shape} {labels.dtype}")
@@ -427,7 +429,18 @@ def write_labels(
     text = PngInfo()
     if about is not None:
         text.add_text(_ABOUT, json.dumps(about | {"pixels": pixel_digest(labels)}))
-    write_whole(path, lambda unfinished: image.save(unfinished, format="PNG", pnginfo=text))
+    image.save(encoded := io.BytesIO(), format="PNG", pnginfo=text)
+    return encoded.getvalue()
+
+
+def write_labels(
+    path: str | os.PathLike,  # .png; written whole or not at all
+    labels: np.ndarray,  # as for `encode_labels`
+    about: dict | None = None,  # as for `encode_labels`
+) -> None:
+    "Write a label map as a PNG with VOC's palette."
+    data = encode_labels(labels, about)
+    write_whole(path, lambda unfinished: unfinished.write_bytes(data))
 
 
 def write_pseudo_label(

@@ -133,6 +133,11 @@ COMMANDS = {
         "import_masks",
         "make a data folder of photos and another tool's masks, or read corrected labels back",
     ),
+    "pool": ("make_pool", "put millions of photos with tags into a few files, for train --pool"),
+    "label-pool": (
+        "label_pool",
+        "label the photos of a pool, in shares: tables beside their scores",
+    ),
 }
 
 

@@ -6,8 +6,8 @@
 __all__ = ['SECONDS_BETWEEN_CHECKPOINTS', 'without_secrets', 'environment', 'differences', 'pack_state', 'unpack_state',
            'read_old_state', 'quick_origin', 'run_classes', 'add_advice', 'miou_tag', 'changes', 'copy_whole',
            'is_finished', 'Run', 'list_runs', 'is_trained', 'is_stage2', 'is_stage1', 'newest_run', 'find_run',
-           'short_name', 'read_recipe', 'data_of', 'read_metrics', 'find_snapshots', 'masks_of', 'cpu_seconds',
-           'networks_of', 'log_miou', 'load']
+           'short_name', 'read_recipe', 'data_of', 'pool_of', 'read_metrics', 'find_snapshots', 'masks_of',
+           'cpu_seconds', 'networks_of', 'log_miou', 'load']
 
 # %% ../../nbs/runs/20_run_folder.ipynb #a0946005
 import csv
@@ -57,6 +57,7 @@ from ..photos.files import file_digest, project_path, read_json, write_json, wri
 from ..photos.folder import VOCFolder
 from ..photos.images import cv2, voc_palette, write_labels
 from ..photos.lists import label_names, require_same_classes
+from ..photos.pool import POOLED
 
 # %% ../../nbs/runs/20_run_folder.ipynb #19055836
 def _output(*command: str) -> str | None:
@@ -309,6 +310,12 @@ def changes(
             if there[what].get(name) != here[what].get(name)
         ]
         found += [f"{len(names)} of the {what}, such as {names[0]}"] if names else []
+    if there.get("pool") != here.get("pool"):
+        found.append(
+            "the pool, which -p pool PATH names"
+            if "pool" in there
+            else "a pool, which it began without"
+        )
     return found
 
 
@@ -414,7 +421,9 @@ class Run:
         if begun:
             self._compare(begun, read_json(data, {}))
         else:
-            write_json(self.path / "run.json", environment() | {"data": str(self.folder.root)})
+            pool = getattr(self.folder, "pool", None)
+            places = {"data": str(self.folder.root)} | ({"pool": str(pool.root)} if pool else {})
+            write_json(self.path / "run.json", environment() | places)
             if self.origin is not None:
                 write_json(self.path / "stage2.json", self.origin)
         if not self.finished() and not (begun and data.is_file()):
@@ -495,7 +504,7 @@ class Run:
         "Remove half-written files, and of a finished run the checkpoints and rounds."
         unfinished = [
             file
-            for where in ("", "resume/", "snapshots/*/", "rounds/*/")
+            for where in ("", "resume/", "snapshots/*/", "rounds/*/", f"rounds/*/{POOLED}")
             for file in self.path.glob(f"{where}.tmp*")
         ]
         for left in [path for _, path in self.checkpoints()] if self.finished() else unfinished:
@@ -750,6 +759,13 @@ def data_of(
             "If they were moved, pass `-p data PATH`."
         )
     return root
+
+
+def pool_of(
+    run: Path,  # run folder
+) -> str:  # '' where there was none
+    "The pool that a run learned from, beside its data folder."
+    return read_json(Path(run) / "run.json", {}).get("pool", "")
 
 
 def read_metrics(

@@ -70,6 +70,7 @@ from swsss.method.self_training import (
 )
 from ..photos.files import find_device, project_path, read_json
 from ..photos.folder import VOCFolder, open_folder
+from ..photos.pool import tagged_names, with_pool
 from .launch import run_together
 from swsss.runs.run_folder import (
     Run,
@@ -77,6 +78,7 @@ from swsss.runs.run_folder import (
     is_finished,
     masks_of,
     networks_of,
+    pool_of,
     read_recipe,
 )
 
@@ -364,7 +366,7 @@ def begin_phase(
 ) -> None:
     "Start the classifier at how common each tag is, the supervised phase at its backbone."
     if phase.kind == "classifier":
-        shown = folder.tag_matrix(folder.listed("trainaug"))
+        shown = folder.tag_matrix(tagged_names(folder))
         network.tag_classifier.start_at(torch.from_numpy(shown.mean(0)))
     elif network.classifier_weight:
         if classifier:
@@ -391,7 +393,7 @@ def run_batches(
         if phase.stop <= start:
             continue
         in_round = phase.kind == "self-training"
-        tagged, pseudo_labels = folder.listed("trainaug"), None
+        tagged, pseudo_labels = tagged_names(folder), None
         if in_round:
             tagged, pseudo_labels = weak, path / "rounds" / str(number)
         batches = load_batches(folder, strong, tagged, recipe, network, phase, start, pseudo_labels)
@@ -623,7 +625,7 @@ def train(
             "rates": rates,
         }
         start = run.restore(**state)
-        weak = sorted(set(folder.listed("trainaug")) - set(strong))
+        weak = tagged_names(folder, without=strong)
         if recipe.loss.method == "self_training" and not weak:
             raise ValueError(
                 "method='self_training' labels photos that have tags alone, "
@@ -729,7 +731,7 @@ def train_begun(
     began = read_json(path / "data.json")
     strong, labels, masks = began["strong"], began["labels"], masks_of(path)
     beside = path / "stage2" if labels else path / "masks" if masks else None
-    folder = open_folder(data_of(path))
+    folder = with_pool(open_folder(data_of(path)), pool_of(path))
     view = folder.with_labels(beside, keep=set(strong) - set(labels) - set(masks))
     origin = read_json(path / "stage2.json", {}) or None
     train(Recipe.paper(**read_recipe(path)), view, strong, path, device, origin)
