@@ -273,7 +273,7 @@ def test_other_masks_by_the_same_split(root, tmp_path, monkeypatch):
 def test_files_are_read_once(root, tmp_path, monkeypatch):
     "Where they are as they were; a file changed within the tick in which it was read cannot be told from that."
     read, plain = [], check.file_digest
-    monkeypatch.setattr(check, "file_digest", lambda path: read.append(path.name) or plain(path))
+    monkeypatch.setattr(check, "file_digest", lambda path: read.append(os.path.basename(path)) or plain(path))
     folder = VOCFolder(root)
     first = folder.contents("abcd")
     assert len(read) == 11 + 4

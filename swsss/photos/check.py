@@ -25,7 +25,7 @@ import numpy as np
 from fastcore.xdg import xdg_cache_home
 from tqdm.auto import tqdm
 
-from .files import SETTLED_NS, change_stamps, file_digest, write_whole
+from .files import change_stamps, file_digest, is_settled, write_whole
 from swsss.photos.images import (
     IGNORE_INDEX,
     IMAGE_SUFFIXES,
@@ -372,7 +372,7 @@ def digest_files(
     files, read_at = list(dict.fromkeys(files)), time.time_ns()
     before = _load_cache(root, "digests")
     now, known = _look_up(root, files, before)
-    known &= now.stamps[:, 1:3].max(1) + SETTLED_NS < now.values[:, 1]
+    known &= is_settled(now.stamps.T, now.values[:, 1])
     new = np.flatnonzero(~known)
     if len(new):
         digests = _in_threads(file_digest, [files[k] for k in new], "reading files", progress)

@@ -291,11 +291,11 @@ def change_stamp(
 
 
 def is_settled(
-    stamp: tuple[int, int, int, int],  # of `change_stamp`
-    read_at: int,  # nanoseconds since 1970: when the stamp was taken
-) -> bool:
+    stamp: tuple[int, int, int, int] | np.ndarray,  # of `change_stamp`; (4, N) of `change_stamps`
+    read_at: int | np.ndarray,  # nanoseconds since 1970: when the stamp was taken
+) -> bool | np.ndarray:
     "Whether a file was old enough for its stamp to tell it from the next one in its place."
-    return max(stamp[1:3]) + SETTLED_NS < read_at
+    return np.maximum(stamp[1], stamp[2]) + SETTLED_NS < read_at
 
 
 MIN_LISTED = 100  # files asked for; a folder with fewer of them is not listed for their stamps

@@ -717,13 +717,8 @@ def _image_paths(self: VOCFolder, names: list[str]) -> list[str]:
 
 @patch
 def _mask_paths(self: VOCFolder, names: list[str]) -> list[str]:
-    "The file of each image's label, there or not; '' where the mask is held back."
-    plain = self._keep is None  # of a million photos nearly all have none
-    own, front = self.mask_files.found, os.path.join(self.mask_dir, "")
-    return [
-        f"{front}{name}.png" if plain and name not in own else os.fspath(self.mask_path(name) or "")
-        for name in names
-    ]
+    "The file of each image's label; '' where there is none, or it is held back."
+    return [os.fspath(self.mask_path(name)) if self.has_mask(name) else "" for name in names]
 
 
 def content_digest(
