@@ -28,7 +28,7 @@ from swsss.method.loss import (
 )
 from .pct import Losses
 from .predict import FLIP_BATCH_PIXELS, batch_logits, working_photo
-from .processes import count_here, from_all, share, total, whole_mean
+from .processes import count_here, from_all, rank, share, total, whole_mean
 from .refine import colour_logits, fit_colour_model
 from ..photos.folder import VOCFolder
 from ..photos.images import IGNORE_INDEX, write_pseudo_label
@@ -239,7 +239,13 @@ def write_round_labels(
         if name in seen and name in missing
     )
     others = _own_logits(network, folder, (n for n in weak if n not in seen), missing)
-    bar = tqdm(itertools.chain(known, others), path.name, len(weak), disable=None, leave=False)
+    bar = tqdm(
+        itertools.chain(known, others),
+        path.name,
+        len(weak),
+        disable=rank() > 0 or None,
+        leave=False,
+    )
     for name, photo, logits in bar:
         if stop is not None and stop.is_set():
             return
