@@ -13,7 +13,9 @@ import time
 import pytest
 from run_folder import PATIENCE, QUICK, all_finite, checkpoints, launched_quickly
 from safetensors.torch import load_file
+from torch import nn
 
+from swsss.method import processes as together
 from swsss.method.processes import LostProcess, rank
 from swsss.photos.folder import VOCFolder
 from swsss.runs import launch
@@ -128,6 +130,15 @@ def test_too_many_processes_are_refused_before_anything_is_made(demo, tmp_path, 
     with pytest.raises(ValueError, match=sentence):
         by(count, tmp_path / "run", demo, **changes)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_layer_that_is_not_known_to_mix_images_rightly_is_refused(monkeypatch):
+    monkeypatch.setattr(together, "count", lambda: 2)
+    with pytest.raises(ValueError, match=r"a BatchNorm1d of this backbone is not known .*: pass processes=1"):
+        together.over_whole_batch(nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)))
+    kept = nn.Sequential(nn.Dropout2d(0.0), nn.BatchNorm2d(3))
+    assert list(together.over_whole_batch(kept).state_dict()) == list(nn.Sequential(*kept).state_dict())
+    assert together.over_whole_batch(kept) is kept  # twice is once
 
 
 def test_what_only_followed_is_not_given_as_the_reason():

@@ -300,11 +300,11 @@ def over_whole_batch(
 ) -> nn.Module:  # the same
     "Let batch norm and dropout see the images of all processes, where there are several."
     for part in network.modules() if count() > 1 else ():
-        if type(part) in _WHOLE:
-            part.__class__ = _WHOLE[type(part)]
-        elif isinstance(part, _BatchNorm | _DropoutNd) and type(part) not in _WHOLE.values():
+        known = type(part) in _WHOLE or type(part) in _WHOLE.values() or not getattr(part, "p", 1)
+        if isinstance(part, _BatchNorm | _DropoutNd) and not known:
             raise ValueError(
                 f"a {type(part).__name__} of this backbone is not known to train in several "
                 "processes: pass processes=1, or take another backbone"
             )
+        part.__class__ = _WHOLE.get(type(part), type(part))
     return network

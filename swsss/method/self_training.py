@@ -28,7 +28,7 @@ from swsss.method.loss import (
 )
 from .pct import Losses
 from .predict import FLIP_BATCH_PIXELS, batch_logits, working_photo
-from .processes import count_here, from_all, share, total, whole_mean
+from .processes import count_here, from_all, rank, share, total, whole_mean
 from .refine import colour_logits, fit_colour_model
 from ..photos.files import read_ahead, reading_threads
 from ..photos.folder import VOCFolder
@@ -250,7 +250,13 @@ def write_round_labels(
     kept = [name for name in weak if name in seen and name in missing]
     known = ((name, photo, seen[name]) for name, photo in _photos(network, folder, kept))
     others = _own_logits(network, folder, (n for n in weak if n not in seen), missing)
-    bar = tqdm(itertools.chain(known, others), path.name, len(weak), disable=None, leave=False)
+    bar = tqdm(
+        itertools.chain(known, others),
+        path.name,
+        len(weak),
+        disable=rank() > 0 or None,
+        leave=False,
+    )
     for name, photo, logits in bar:
         if stop is not None and stop.is_set():
             return
