@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from data_folder import LISTS, make_folder
+from run_folder import launched_quickly
 from run_notebook_command import ROOT, run_notebook_command
 from torch.utils.data import DataLoader
 
@@ -19,8 +20,8 @@ from swsss.method.batches import PairedBatches
 from swsss.method.recipe import Recipe
 from swsss.photos.folder import VOCFolder
 from swsss.photos.pool import Pool, tagged_names, with_pool
-from swsss.runs.run_folder import pool_of
-from swsss.runs.training import train
+from swsss.runs.run_folder import pool_of, read_metrics
+from swsss.runs.training import train, train_in_processes
 
 pytest.importorskip("pyarrow", reason="pools need pyarrow: pip install 'swsss[pool]'")
 from swsss.photos.make_pool import find_source, make_pool
@@ -84,6 +85,21 @@ def test_workers_that_are_started_anew_map_the_pool_themselves(home):
     pairs = PairedBatches(folder, list("abcd"), tagged_names(folder), iterations=2, **how)
     loader = DataLoader(pairs, batch_size=None, num_workers=1, multiprocessing_context="spawn")
     assert all(torch.equal(batch.images, pairs[k].images) for k, batch in enumerate(loader))
+
+
+def test_two_processes_share_a_pool_and_learn_what_one_learns(home, tmp_path):
+    "Each looks up the sizes of the other's photos in the pool's table, since whole photos are padded to the largest."
+    recipe = Recipe.demo(**QUICK | ROUNDS | {"workers": 0, "optimizer": "sgd", "lr": 1e-3})
+    pooled = both(home)[1].with_labels(None, keep="abcd")
+    assert {pooled.image_size(f"pool/{k:08d}") for k in range(4)} == {
+        pooled.image(f"pool/{k:08d}").shape[:2] for k in range(4)
+    }
+    with launched_quickly():
+        for count in (1, 2):
+            train_in_processes(count, recipe, pooled, list("abcd"), tmp_path / str(count), "cpu")
+    one, two = (read_metrics(tmp_path / str(count)) for count in (1, 2))
+    assert len(one) == len(two) == QUICK["iterations"] and (one["tag"] > 0).any()
+    np.testing.assert_allclose(two[["total", "seg", "tag"]], one[["total", "seg", "tag"]], rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("method", ["pct", "self_training"])
