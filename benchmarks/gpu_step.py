@@ -82,7 +82,7 @@ class Training:
         yield
 
     def now(self, steps):
-        with gpu_settings():
+        with gpu_settings(torch.device(self.device)):
             torch.backends.cudnn.benchmark = True
             if self.device == "cuda" and len(self.passes) == 1:
                 for network in self.networks.values():

@@ -260,10 +260,13 @@ def load_batches(
 
 # %% ../../nbs/runs/21_training.ipynb #00b7878c
 @contextmanager
-def gpu_settings():
-    "Within it float32 products may round to TF32; afterwards settings are as before."
+def gpu_settings(
+    device: torch.device,  # on a CPU float32 stays as it is
+):
+    "Within it float32 products of a GPU may round to TF32; afterwards settings are as before."
     precision, tuned = torch.get_float32_matmul_precision(), torch.backends.cudnn.benchmark
-    torch.set_float32_matmul_precision("high")
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
     try:
         yield
     finally:
@@ -607,7 +610,7 @@ def train(
     with (
         Run(path, recipe, folder, origin, strong) as run,
         graceful_stop() as stop,
-        gpu_settings(),
+        gpu_settings(device),
     ):
         if run.finished():
             return print(f"{run.path} is trained already")
