@@ -144,7 +144,7 @@ def test_a_wrong_command_is_2(site, tmp_path, arguments, answer):
 
 def test_help_tells_commands_fields_and_exit_codes(site, tmp_path):
     told = swsss(site, tmp_path, "--help").stdout
-    assert all(f"\n    {command} " in told for command in [*COMMANDS, "check", "explore"])
+    assert all(re.search(rf"^    {command}\s", told, re.MULTILINE) for command in [*COMMANDS, "check", "explore"])
     assert "0 done; 1 refused or failed" in told and "130 stopped by Ctrl-C" in told and "143 by SIGTERM" in told
     told = " ".join(swsss(site, tmp_path, "train", "--help").stdout.split())
     assert "--data VALUE" in told and "--classifier_weight VALUE" in told and "800 for phone photos" in told

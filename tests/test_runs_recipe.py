@@ -119,7 +119,7 @@ def test_any_recipe_name(name):
         ({"split": 0}, "split=0"),
         ({"num_strong": 0}, "1 or more"),
         ({"save_every": 0}, "1 or more"),
-        ({"workers": None}, "expected int"),
+        ({"workers": 1.5}, "expected int"),
         ({"seed": 2**70}, "seed"),
         ({"output_stride": 7}, "8, 16, 32"),
     ],
