@@ -17,7 +17,7 @@ from torch import nn
 from swsss.photos.demo import draw_demo
 from swsss.photos.files import hold_share, read_json, write_json
 from swsss.photos.folder import VOCFolder
-from swsss.runs.label_folder import read_scores, write_corrected, write_pseudo_labels
+from swsss.runs.label_folder import label_files, read_scores, write_corrected, write_pseudo_labels
 from swsss.runs.quality import count_share, evaluate_once
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="ends processes by signals")
@@ -108,7 +108,7 @@ def test_labels_in_shares_of_any_number_are_those_of_one_process(root, whole, tm
     codes += killed_at_random(rng, label, root, label_dir, count=2)
     assert set(codes) - {0}, "none was killed: nothing was tested"
     assert end(*[start(label, root, label_dir, f"{k}/5") for k in (1, 2, 4, 5)]) == [0] * 4
-    assert len(read_scores(label_dir)) == len(list(label_dir.glob("*.png"))) < 41
+    assert len(read_scores(label_dir)) == len(label_files(label_dir)) < 41
     assert end(start(label, root, label_dir)) == [0]
     assert digests(label_dir) == digests(whole / "labels")
     assert sorted(path.name for path in label_dir.glob(".*")) == [".labels.lock"]
