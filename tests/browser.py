@@ -256,7 +256,9 @@ class Page:
 
     def title(self):
         "The name of the label that is open."
-        return " ".join(b.text for b in self.all(".swsss-head b") if b.is_displayed())
+        # in one step: between two the page may be drawn anew
+        texts = "[...document.querySelectorAll('.swsss-head b')].filter(b => b.checkVisibility()).map(b => b.innerText)"
+        return self.js(f"return {texts}.join(' ').trim()")
 
     def kernel_status(self):
         found = self.all(".jp-Notebook-ExecutionIndicator")
