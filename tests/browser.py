@@ -256,9 +256,9 @@ class Page:
 
     def title(self):
         "The name of the label that is open."
-        # in one step: between two the page may be drawn anew
-        texts = "[...document.querySelectorAll('.swsss-head b')].filter(b => b.checkVisibility()).map(b => b.innerText)"
-        return self.js(f"return {texts}.join(' ').trim()")
+        # again where the page is drawn anew between finding a name and reading it
+        read = lambda: [" ".join(b.text for b in self.all(".swsss-head b") if b.is_displayed())]  # noqa: E731
+        return self.until(read, "the name of the open label")[0]
 
     def kernel_status(self):
         found = self.all(".jp-Notebook-ExecutionIndicator")
