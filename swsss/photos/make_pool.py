@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from PIL import Image
 from tqdm.auto import tqdm
 
@@ -31,6 +31,7 @@ from .archives import json_of, named_error
 from .check import digest_files
 from swsss.photos.files import (
     file_digest,
+    hold_lock,
     project_path,
     read_json,
     remove_leftovers,
@@ -436,7 +437,7 @@ def make_pool(
     _require_own(to)
     to.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(to / ".lock", timeout=5):
+        with hold_lock(to / ".lock", 5):
             begun = _take_up(to, source)
             if not (to / "pool.json").is_file():
                 _write_tables(to, source, begun, progress)

@@ -8,7 +8,8 @@ __all__ = ['PATIENCE', 'SCORE_COLUMNS', 'VERDICTS', 'JUDGEMENT_COLUMNS', 'MAX_NO
            'hold_folder', 'label_version', 'claim_label_folder', 'read_scores', 'append_score', 'write_scores',
            'read_judgements', 'Judgements', 'write_corrected', 'restore_network_label', 'changed_photos', 'check_label',
            'import_labels', 'usable_labels', 'require_classes', 'stage2_folder', 'labels_of', 'verified_labels',
-           'keep_as_masks', 'begin_label_folder', 'carry_over', 'write_pseudo_labels']
+           'keep_as_masks', 'begin_label_folder', 'carry_over', 'weight_columns', 'predicted_label',
+           'write_pseudo_labels']
 
 # %% ../../nbs/runs/22_label_folder.ipynb #3dcda6ef
 import csv
@@ -1136,8 +1137,12 @@ def _report_left(
             )
 
 # %% ../../nbs/runs/22_label_folder.ipynb #bf1030dd
-def _weight_columns(
-    class_iou, tags: np.ndarray, classes: list[str], power: float, as_published: bool
+def weight_columns(
+    class_iou,  # (C,) running IoU of each class
+    tags: np.ndarray,  # (C,) bool
+    classes: list[str],
+    power: float,  # the run's
+    as_published: bool,  # the run's
 ) -> dict:
     "The columns `weight` and `weakest_class` of an image with these tags."
     weight = image_weights(class_iou, tags[None], power, as_published).item()
@@ -1145,7 +1150,13 @@ def _weight_columns(
     return {"weight": weight, "weakest_class": classes[weakest]}
 
 
-def _predicted(model, other, image, tags, settings) -> tuple[np.ndarray, dict]:
+def predicted_label(
+    model: nn.Module,  # whose label it is
+    other: nn.Module | None,  # the network that learned beside it, for the agreement
+    image: np.ndarray,  # (H, W, 3) uint8
+    tags: np.ndarray | None,  # (C,) bool
+    settings: dict,  # of `predict_labels`
+) -> tuple[np.ndarray, dict]:  # (H, W) uint8, and `confidence` and `agreement`
     "A network's label of a photo, and two of its scores."
     labels, confidence = predict_labels(model, image, tags, **settings)
     row = {"confidence": float(confidence)}
@@ -1211,10 +1222,10 @@ def write_pseudo_labels(
             if stop is not None and stop.is_set():
                 break
             tags = folder.tags(name)
-            labels, row = _predicted(model, other, image, tags, settings)
+            labels, row = predicted_label(model, other, image, tags, settings)
             row = {"strong": name in strong} | row
             if class_iou is not None and tags is not None:
-                row |= _weight_columns(class_iou, tags, folder.classes, power, as_published)
+                row |= weight_columns(class_iou, tags, folder.classes, power, as_published)
             about = {"network": network, "photo": photo, "tags": _tags_of(folder, name)}
             about = {"made_by": "network", **about, "scores": row}
             found[name] = _put_networks(label_dir, name, labels, about)

@@ -17,9 +17,8 @@ import numpy as np
 from torch import nn
 from tqdm import tqdm
 
-from ..method.evaluate import image_weights, weakest_class
 from ..method.model import require_network_classes
-from ..method.predict import SETTINGS, predict_labels
+from ..method.predict import SETTINGS
 from ..method.refine import load_crf
 from swsss.photos.files import (
     parse_share,
@@ -32,7 +31,7 @@ from swsss.photos.files import (
 from ..photos.images import encode_labels, read_labels
 from ..photos.lists import short
 from ..photos.pool import Pool, load_arrow
-from .label_folder import agreement, hold_folder
+from .label_folder import PATIENCE, hold_folder, predicted_label, weight_columns
 from .run_folder import differences
 
 # %% ../../nbs/runs/30_pool_labels.ipynb #3dd949f4
@@ -65,7 +64,7 @@ def tables_of(
 def _claim(label_dir: Path, made_by: dict) -> None:
     "Begin a folder of labels, or refuse one that holds others."
     about = label_dir / "pool_labels.json"
-    with hold_folder(label_dir, 600):
+    with hold_folder(label_dir, PATIENCE):
         there = read_json(about, {})
         others = [path.name for path in label_dir.iterdir() if not path.name.startswith(".")]
         if not there and others:
@@ -94,23 +93,11 @@ def _labelled(pool: Pool, rows: range, predicted, weigh, bar: tqdm) -> Iterator[
         yield label | scores | weigh(tags)
 
 
-def _predicted(model, other, settings, image, tags) -> tuple[np.ndarray, dict]:
-    "The label of a photo, and its scores."
-    labels, confidence = predict_labels(model, image, tags, **settings)
-    scores = {"confidence": float(confidence)}
-    if other is not None:
-        others, _ = predict_labels(other, image, tags, **settings)
-        scores["agreement"] = agreement(labels, others)
-    return labels, scores
-
-
 def _weighed(class_iou, classes, power, as_published, tags) -> dict:
     "The weight of a photo with these tags, and the class that decides it; {} without a run's IoU."
     if class_iou is None:
         return {}
-    weight = image_weights(class_iou, tags[None], power, as_published).item()
-    weakest = weakest_class(class_iou, tags[None], as_published).item()
-    return {"weight": weight, "weakest_class": classes[weakest]}
+    return weight_columns(class_iou, tags, classes, power, as_published)
 
 
 def _write(rows: list[dict], at: Path) -> None:
@@ -145,7 +132,7 @@ def label_pool(
     missing = {name: rows for name, rows in tables.items() if not (label_dir / name).exists()}
     if done := len(tables) - len(missing):
         print(f"{done} of {len(tables)} tables of labels are there already")
-    predicted = partial(_predicted, model, other, settings)
+    predicted = partial(predicted_label, model, other, settings=settings)
     weigh = partial(_weighed, class_iou, pool.classes, power, as_published)
     count, seconds = sum(map(len, missing.values())), 0.5 if sys.stdout.isatty() else 5
     with tqdm(
