@@ -107,6 +107,31 @@ def test_a_key_is_heard_as_soon_as_its_label_is_seen(project, grid):
     assert verdicts(project, names[6:8]) == ["rejected", ""]
 
 
+# Press Enter on a thumbnail and a key in the moment in which the thumbnail, hidden now, loses the focus.
+AFTER_ENTER = """
+const [name, key, done] = arguments, root = document.querySelector('.swsss-explorer');
+const card = [...root.querySelectorAll('.swsss-card')].find(card => card.dataset.name === name);
+card.focus();
+const press = event => {
+  if (event.target !== card) return;
+  window.removeEventListener('focusout', press);
+  const focused = event.relatedTarget ?? document.activeElement;
+  focused.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true, cancelable: true}));
+  done();
+};
+window.addEventListener('focusout', press);
+card.click();
+"""
+
+
+def test_a_key_is_heard_as_soon_as_enter_hid_the_thumbnails(project, grid):
+    names = shown(grid)
+    grid.driver.set_script_timeout(PATIENCE)
+    grid.driver.execute_async_script(AFTER_ENTER, names[8], "r")
+    grid.until(lambda: names[9] in grid.title(), "the next label")
+    assert verdicts(project, names[8:10]) == ["rejected", ""]
+
+
 @pytest.mark.parametrize("end", ["Enter", "Esc"])
 def test_the_note_gives_the_focus_back(project, grid, end):
     names = shown(grid)

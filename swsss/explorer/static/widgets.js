@@ -181,6 +181,10 @@ function drawKeys({ model, el, signal }) {
     on("change", event => {
       if (byMouse && event.target.matches("select, input[type=range]")) focus();
     });
+    // What is hidden loses the focus to the page, where no key is heard.
+    on("focusout", event => {
+      if (!event.relatedTarget && !event.target.checkVisibility()) focus();
+    });
     const turn = () => {
       if (document.activeElement === document.body || root.contains(document.activeElement)) focus();
     };
