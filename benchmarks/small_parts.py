@@ -1,11 +1,13 @@
 """What the recipe `small` spends its time on, in this checkout against another one, in turn, on one CPU core.
 
     OMP_NUM_THREADS=1 python benchmarks/small_parts.py DATA [--against CHECKOUT] [--turns 5]
+    python benchmarks/small_parts.py DATA --against . --threads 2
 
 DATA is a folder of photos (data/README.md). Each turn starts one process a checkout, which takes a few steps of each
 phase, labels a few photos and says the processor time of each part (of a part's tries the fastest). Printed are the
 medians over the turns with the ratios within a turn, then both added up with the counts of a default run of
-`--masks` masks; the loader (4% of it) and what a run writes are not in the sum.
+`--masks` masks; the loader (4% of it) and what a run writes are not in the sum. With `--threads N` this checkout takes
+N threads and the other one, and the times are those of a clock.
 """
 
 import argparse
@@ -35,12 +37,12 @@ LABELLED = 32  # photos; a quarter of them are the sample of the class-area prio
 
 
 def fastest(work, times):
-    """The least processor seconds of one call."""
+    """The least seconds of one call: of the processor with one thread, of a clock with more."""
     found = []
     for _ in range(times + 1):  # the first warms up
-        begun = time.process_time()
+        begun = given.clock()
         work()
-        found.append(time.process_time() - begun)
+        found.append(given.clock() - begun)
     return min(found[1:])
 
 
@@ -114,7 +116,7 @@ def many_classes(found):
 def measure(asked):
     """The parts of this checkout, as JSON."""
     torch.manual_seed(0)
-    torch.set_num_threads(1)
+    torch.set_num_threads(asked.threads)
     folder, recipe, found = VOCFolder(asked.data), Recipe.small(split=asked.masks), {}
     network = steps(folder, recipe, asked.masks, found)
     labels(folder, network, asked.masks, found)
@@ -136,12 +138,13 @@ def default_run(folder, masks):
 
 def compare(asked):
     """Both checkouts in turn."""
-    places, turns = [asked.against, Path(__file__).parent.parent], []
+    places, turns = [(asked.against, 1), (Path(__file__).parent.parent, asked.threads)], []
     for _ in range(asked.turns):
         turns.append([])
-        for place in places:
+        for place, threads in places:
             command = [sys.executable, __file__, str(asked.data), "--masks", str(asked.masks)]
-            environment = {**os.environ, "PYTHONPATH": str(place.resolve()), "OMP_NUM_THREADS": "1"}
+            command += ["--threads", str(threads)] + ["--wall"] * (asked.threads > 1)
+            environment = {**os.environ, "PYTHONPATH": str(place.resolve()), "OMP_NUM_THREADS": str(threads)}
             done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr[-2000:]
             turns[-1].append(json.loads(done.stdout.rpartition("JSON")[2]))
@@ -164,5 +167,8 @@ parser.add_argument("data", type=Path)
 parser.add_argument("--masks", type=int, default=15)
 parser.add_argument("--against", type=Path, help="another checkout")
 parser.add_argument("--turns", type=int, default=5)
+parser.add_argument("--threads", type=int, default=1)
+parser.add_argument("--wall", action="store_true", help=argparse.SUPPRESS)
 given = parser.parse_args()
+given.clock = time.perf_counter if given.wall or given.threads > 1 else time.process_time
 compare(given) if given.against else measure(given)
