@@ -1,6 +1,9 @@
 "Fixtures that several test files share."
 
+import os
 from functools import partial
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: tests run side by side
 
 import pytest
 from data_folder import make_folder
