@@ -28,7 +28,13 @@ from torch import nn
 
 from ..method.augment import normalise, reduced, smallest_side
 from ..method.model import load_network
-from ..photos.files import file_digest, remove_leftovers, temporary_path, write_whole
+from swsss.photos.files import (
+    change_stamp,
+    file_digest,
+    remove_leftovers,
+    temporary_path,
+    write_whole,
+)
 from ..photos.folder import VOCFolder
 
 # %% ../../nbs/runs/26_features.ipynb #c2e5e0d8
@@ -257,10 +263,9 @@ _SAVE_EVERY = 480  # photos
 def file_stamp(
     *files: Path,
 ) -> int:  # differs once a file has changed; 0 where one is missing
-    "A stamp of files from their times and sizes, without reading them."
+    "One number for the stamps of files, without reading them."
     with suppress(OSError):
-        stats = [path.stat() for path in files]
-        return hash(tuple((stat.st_mtime_ns, stat.st_size) for stat in stats))
+        return hash(tuple(change_stamp(path.stat()) for path in files))
     return 0
 
 
