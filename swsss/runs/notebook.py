@@ -120,14 +120,19 @@ def command_for(
     return f"papermill --log-output nbs/{notebook}.ipynb {executed} -p run {name}"
 
 # %% ../../nbs/runs/24_notebook.ipynb #9dc8109e
-IDLE = 0.2  # cores in use by anything, up to which a machine is idle
+IDLE = 0.2  # cores that others use, up to which a machine is idle
 
 
 def _cores_in_use(seconds: float = 0.5) -> float:
-    "Of the whole machine, while this process sleeps."
+    "By others. Meanwhile it is busy itself, so that two that begin at once see each other."
     import psutil  # comes with ipykernel
 
-    return psutil.cpu_percent(seconds) / 100 * psutil.cpu_count()
+    begun, own = time.perf_counter(), time.process_time()
+    psutil.cpu_percent()  # from here on
+    while (took := time.perf_counter() - begun) < seconds:
+        pass
+    used = psutil.cpu_percent() / 100 * psutil.cpu_count()
+    return max(0.0, used - (time.process_time() - own) / took)
 
 
 def _training_threads(run: Path, cores: int) -> tuple[int, str]:
