@@ -6,8 +6,8 @@
 DATA is a folder of photos (data/README.md). Each turn starts one process a checkout, which takes a few steps of each
 phase, labels a few photos and says the processor time of each part (of a part's tries the fastest). Printed are the
 medians over the turns with the ratios within a turn, then both added up with the counts of a default run of
-`--masks` masks; the loader (4% of it) and what a run writes are not in the sum. With `--threads N` this checkout takes N
-threads, the other checkout one, and times are those of a clock.
+`--masks` masks; the loader (4% of it) and what a run writes are not in the sum. With `--threads N` this checkout takes
+N threads, the other checkout one, and times are those of a clock.
 """
 
 import argparse
