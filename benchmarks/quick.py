@@ -5,7 +5,8 @@
     python benchmarks/quick.py runs/mine --lists           # the masks of each draw, as lists to train on
     python benchmarks/quick.py runs/mine --draws 0 --whole runs/mine-40-0    # what such a training gained
 
-True masks of train.txt that the run did not learn from stand in for a person's corrections. Each row is one network
+True masks of train.txt that the run did not learn from stand in for a person's corrections, beside them photos with
+tags and the run's own labels (`--weak 0`: none). Each row is one network
 that began from the run's decoder: the mIoU of val at the network's working size, mirrored too and without refinement,
 with tags and without, beside the run's own, with the spread of the gain over the photos of val. Features are kept
 beside the run, as always. `--lists` writes `mine+40-0.txt`, ... beside the run, for `train_one.py ... split=LIST`, so
@@ -20,14 +21,25 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from swsss.method.augment import normalise
+from swsss.method.augment import normalise, reduced
 from swsss.method.evaluate import confusion_matrix
 from swsss.method.model import load_network, tag_prior_bias
-from swsss.method.predict import tag_logits
+from swsss.method.predict import predict_labels, tag_logits, working_photo
 from swsss.method.recipe import Recipe
 from swsss.photos.folder import VOCFolder, read_split
 from swsss.runs.features import frozen_features
-from swsss.runs.quick import BATCH_SIZE, STEPS, draw_factors, draw_names, gain_on_val, learn_decoder, read_example
+from swsss.runs.quick import (
+    BATCH_SIZE,
+    MAX_WEAK,
+    STEPS,
+    Example,
+    draw_factors,
+    draw_names,
+    gain_on_val,
+    learn_decoder,
+    read_example,
+    with_weak,
+)
 from swsss.runs.run_folder import data_of, networks_of, read_recipe
 
 
@@ -55,6 +67,17 @@ def prior(network, image):
     return tag_prior_bias(tag_logits(network, image)[None], network.classifier_weight)[0]
 
 
+def pseudo_examples(network, folder, names):
+    "What the network's labels of photos with tags teach, by name."
+    found = {}
+    for name in names:
+        image, tags = folder.image(name), folder.tags(name)
+        labels, _ = predict_labels(network, image, tags, scales=(1.0,), flip=True)
+        photo = working_photo(network, image)
+        found[name] = Example(photo, reduced(labels, max(photo.shape[:2])), tags)
+    return found
+
+
 def measured(network, place, folder, names):
     "Counts on val of a network of any run, with its own prior and at its own working size."
     read = lru_cache(None)(lambda name: read_example(network, folder, name))
@@ -74,6 +97,7 @@ def main():
     parser.add_argument("--more", type=int, nargs="+", default=[10, 40], help="masks beside the run's own")
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--weak", type=int, default=MAX_WEAK, help="photos with pseudo labels; 0: masks alone")
     parser.add_argument("--lists", action="store_true", help="write the masks of each draw, and learn nothing")
     parser.add_argument("--whole", type=Path, nargs="*", default=[], help="runs trained on such lists")
     given = parser.parse_args()
@@ -94,13 +118,17 @@ def main():
     shifts = {name: (folder.tags(name), prior(network, folder.image(name))) for name in folder.listed("val")}
     place = given.run.absolute().parent, read, shifts, folder.num_classes
     before = counts_on_val(network, *place)
+    weak = [name for name in folder.listed("trainaug") if name not in folder.listed("train")]
+    weak = np.random.default_rng(5).permutation(weak)[: given.weak].tolist()
+    pseudo = pseudo_examples(network, folder, weak if drawn_masks else [])
     for (more, draw), masks in drawn_masks.items():
         learner, names = load_network(file, device="cpu"), [*strong, *masks]
         factors = draw_factors(np.stack([folder.tags(n) for n in names]), more, recipe.batches.repeat_threshold)
         drawn, begun = draw_names(names, factors, given.steps * BATCH_SIZE, draw), time.process_time()
+        drawn, size = with_weak(drawn, BATCH_SIZE, weak, draw)
         torch.manual_seed(draw)
         with frozen_features(learner, place[0]):
-            learn_decoder(learner, read, drawn, recipe, seed=draw)
+            learn_decoder(learner, lambda name: pseudo.get(name) or read(name), drawn, recipe, size, seed=draw)
         took = time.process_time() - begun
         title = f"{len(strong)} + {more} masks, draw {draw}, {took:.1f} s of one core"
         show(title, before, counts_on_val(learner, *place))
