@@ -30,6 +30,7 @@ from swsss.photos.folder import VOCFolder, read_split
 from swsss.runs.features import frozen_features
 from swsss.runs.quick import (
     BATCH_SIZE,
+    FEW,
     MAX_WEAK,
     STEPS,
     Example,
@@ -98,6 +99,7 @@ def main():
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--weak", type=int, default=MAX_WEAK, help="photos with pseudo labels; 0: masks alone")
+    parser.add_argument("--few", type=int, default=FEW, help="masks up to which these are used")
     parser.add_argument("--lists", action="store_true", help="write the masks of each draw, and learn nothing")
     parser.add_argument("--whole", type=Path, nargs="*", default=[], help="runs trained on such lists")
     given = parser.parse_args()
@@ -125,7 +127,7 @@ def main():
         learner, names = load_network(file, device="cpu"), [*strong, *masks]
         factors = draw_factors(np.stack([folder.tags(n) for n in names]), more, recipe.batches.repeat_threshold)
         drawn, begun = draw_names(names, factors, given.steps * BATCH_SIZE, draw), time.process_time()
-        drawn, size = with_weak(drawn, BATCH_SIZE, weak, draw)
+        drawn, size = with_weak(drawn, BATCH_SIZE, weak if len(names) <= given.few else [], draw)
         torch.manual_seed(draw)
         with frozen_features(learner, place[0]):
             learn_decoder(learner, lambda name: pseudo.get(name) or read(name), drawn, recipe, size, seed=draw)
