@@ -83,6 +83,15 @@ def test_keys_are_heard_without_a_mouse(grid):
     grid.until(lambda: names[2] in grid.title(), "the label after it")
 
 
+def reject_by_script(project, page, script, k):
+    "A script opens thumbnail `k` and presses R in a moment of its own; the label is rejected, and the next one comes."
+    names = shown(page)
+    page.driver.set_script_timeout(PATIENCE)
+    page.driver.execute_async_script(script, names[k], "r")
+    page.until(lambda: names[k + 1] in page.title(), "the next label")
+    assert verdicts(project, names[k : k + 2]) == ["rejected", ""]
+
+
 # Click a thumbnail, and press a key in the moment in which its label is there to be seen.
 AT_ONCE = """
 const [name, key, done] = arguments, root = document.querySelector('.swsss-explorer');
@@ -100,11 +109,7 @@ observer.observe(root, {subtree: true, childList: true, characterData: true, att
 
 
 def test_a_key_is_heard_as_soon_as_its_label_is_seen(project, grid):
-    names = shown(grid)
-    grid.driver.set_script_timeout(PATIENCE)
-    grid.driver.execute_async_script(AT_ONCE, names[6], "r")
-    grid.until(lambda: names[7] in grid.title(), "the next label")
-    assert verdicts(project, names[6:8]) == ["rejected", ""]
+    reject_by_script(project, grid, AT_ONCE, 6)
 
 
 # Press Enter on a thumbnail and a key in the moment in which the thumbnail, hidden now, loses the focus.
@@ -125,11 +130,7 @@ card.click();
 
 
 def test_a_key_is_heard_as_soon_as_enter_hid_the_thumbnails(project, grid):
-    names = shown(grid)
-    grid.driver.set_script_timeout(PATIENCE)
-    grid.driver.execute_async_script(AFTER_ENTER, names[8], "r")
-    grid.until(lambda: names[9] in grid.title(), "the next label")
-    assert verdicts(project, names[8:10]) == ["rejected", ""]
+    reject_by_script(project, grid, AFTER_ENTER, 8)
 
 
 @pytest.mark.parametrize("end", ["Enter", "Esc"])

@@ -129,10 +129,11 @@ def weak_labels(
     known: set[str],  # names with a mask, or a label that counts as one
 ) -> list[str]:  # names, in the order of trainaug; none where many are known, or no round was run
     "Which labels of the whole training are learned from, too: those that nobody rejected."
-    made, recipe = base / "labels", Recipe.paper(**read_recipe(base))
-    kinds = {phase.kind for phase in recipe.phases(len(known))}
-    made_any = (made / "labels.json").is_file()
-    if len(known) > FEW or "self-training" not in kinds or not made_any:
+    made = base / "labels"
+    if len(known) > FEW or not (made / "labels.json").is_file():
+        return []
+    phases = Recipe.paper(**read_recipe(base)).phases(len(known))
+    if not any(phase.kind == "self-training" for phase in phases):
         return []
     require_classes(made, folder)
     names = [name for name in folder.listed("trainaug") if name not in known]
